@@ -1,0 +1,82 @@
+#include "base/check.h"
+#include "base/log.h"
+#include "base/own.h"
+#include "base/sys.h"
+#include <criterion/criterion.h>
+#include <criterion/redirect.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+
+Test(sys, errors_are_negative)
+{
+	cr_assert_eq(SYS(close, -1), -EBADF);
+	cr_assert_eq(sys_open(AT_FDCWD, "/does/not/exist", O_RDONLY, 0), -ENOENT);
+	cr_assert_str_eq(sys_text(-ENOENT), "No such file or directory");
+	cr_assert_str_eq(sys_text(-99999), "unknown error");
+}
+
+Test(sys, faults_come_and_go)
+{
+	struct sys_fault fault = { .call = "read", .result = -EINTR, .skip = 1, .count = 2 };
+	own_fd fd = sys_open(AT_FDCWD, "/dev/zero", O_RDONLY, 0);
+	char b[4] = "abc";
+
+	sys_inject(&fault);
+	cr_assert_eq(SYS(read, fd, b, 1), 1);
+	cr_assert_eq(SYS(read, fd, b, 1), -EINTR);
+	cr_assert_eq(SYS_RETRY(read, fd, b, 1), 1);
+	cr_assert_eq(fault.count, 0);
+	sys_inject(NULL);
+}
+
+Test(sys, whole_reads_and_writes)
+{
+	int p[2];
+	char b[8];
+
+	cr_assert_eq(pipe2(p, O_CLOEXEC), 0);
+	cr_assert_eq(sys_write_all(p[1], "abcd", 4), 0);
+	close(p[1]);
+	cr_assert_eq(sys_read_all(p[0], b, 3), 0);
+	cr_assert_eq(sys_read_all(p[0], b, 2), -EIO);
+	close(p[0]);
+}
+
+Test(sys, reopen_leaves_the_callers_pipe_blocking)
+{
+	int p[2];
+	char b;
+
+	cr_assert_eq(pipe2(p, O_CLOEXEC), 0);
+	own_fd mine = sys_reopen_nonblock(p[0], O_RDONLY);
+	cr_assert_geq(mine, 0);
+	cr_assert_eq(SYS(read, mine, &b, 1), -EAGAIN);
+	cr_assert_not(fcntl(p[0], F_GETFL) & O_NONBLOCK);
+	close(p[0]);
+	close(p[1]);
+}
+
+Test(log, escapes_what_a_guest_says)
+{
+	char out[16];
+
+	cr_assert_eq(log_escape("a\x1b[2J", 5, out, sizeof out), 8);
+	cr_assert_str_eq(out, "a\\x1b[2J");
+	(void)log_escape("\0\0\0\0\0\0\0\0", 8, out, sizeof out);
+	cr_assert_lt(strlen(out), sizeof out);
+}
+
+Test(log, limits_floods, .init = cr_redirect_stderr)
+{
+	struct log_limit limit = { 0 };
+
+	for (int i = 0; i < 1000; i++)
+		log_guest(&limit, LOG_LEVEL_WARNING, "bad %d\n", i);
+	cr_assert_geq(limit.dropped, 900);
+}
+
+Test(check, ends_the_program, .signal = SIGABRT, .init = cr_redirect_stderr)
+{
+	CHECK(1 == 2);
+}
