@@ -1,0 +1,197 @@
+/*
+ * The engine on io_uring. Submissions collect in the ring and go to the kernel together with the
+ * wait for completions, one io_uring_enter a turn. user_data is the operation; 0 marks the
+ * submissions nobody waits for (cancellations).
+ *
+ * A read on a descriptor with O_NONBLOCK answers -EAGAIN instead of waiting. Then the operation
+ * waits for readiness (stage 1) and tries again.
+ */
+#include "base/check.h"
+#include "devices/io_private.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+enum { DEFAULT_ENTRIES = 128, TRIES = 0, POLLS = 1 };
+
+static int open_ring(struct io *io, const struct io_config *config)
+{
+	unsigned entries = config->entries ? config->entries : DEFAULT_ENTRIES;
+	/* completions need no interrupt of this thread: it enters the kernel by itself soon */
+	int r = io_uring_queue_init(entries, &io->ring, IORING_SETUP_COOP_TASKRUN);
+
+	if (r == -EINVAL) /* before Linux 5.19 */
+		r = io_uring_queue_init(entries, &io->ring, 0);
+	if (r < 0)
+		return r;
+	/* without these two, completions could be lost or waits not be timed: Linux 5.11 */
+	if (!(io->ring.features & IORING_FEAT_NODROP) ||
+	    !(io->ring.features & IORING_FEAT_EXT_ARG)) {
+		io_uring_queue_exit(&io->ring);
+		return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+static void close_ring(struct io *io)
+{
+	io_uring_queue_exit(&io->ring);
+}
+
+/* Finished, or to be tried again. */
+static void complete(struct io *io, struct io_op *op, int result)
+{
+	bool is_stream = op->kind == IO_READ || op->kind == IO_WRITE || op->kind == IO_WATCH ||
+			 op->kind == IO_ACCEPT;
+
+	if (!op->cancelled &&
+	    (result == -EINTR ||
+	     (is_stream && (result == -EAGAIN || (op->stage == POLLS && result >= 0))))) {
+		op->stage = result == -EAGAIN ? POLLS : TRIES;
+		io_link_insert(&io->again, &op->link);
+		return;
+	}
+	if (result == -EINTR && op->cancelled)
+		result = -ECANCELED; /* a worker thread was interrupted in its sleep */
+	if (op->kind == IO_TIMER && result == -ETIME)
+		result = 0;
+	io_finish(op, result);
+}
+
+static void reap(struct io *io)
+{
+	struct io_uring_cqe *cqe;
+
+	while (io_uring_peek_cqe(&io->ring, &cqe) == 0) {
+		struct io_op *op = io_uring_cqe_get_data(cqe);
+		int result = cqe->res;
+
+		io_uring_cqe_seen(&io->ring, cqe);
+		if (op)
+			complete(io, op, result);
+	}
+}
+
+static struct io_uring_sqe *next_sqe(struct io *io)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&io->ring);
+
+	while (!sqe) { /* full: hand over what is there */
+		int r = io_uring_submit(&io->ring);
+
+		CHECK(r >= 0 || r == -EINTR || r == -EBUSY || r == -EAGAIN);
+		if (r < 0)
+			reap(io); /* the kernel wants room for completions first */
+		sqe = io_uring_get_sqe(&io->ring);
+	}
+	return sqe;
+}
+
+static void prepare(struct io_uring_sqe *sqe, struct io_op *op)
+{
+	const __u64 here = (__u64)-1; /* the file's own position */
+
+	switch ((enum io_kind)op->kind) {
+	case IO_READV_AT:
+		io_uring_prep_readv(sqe, op->fd, op->segments, op->count, op->offset);
+		break;
+	case IO_WRITEV_AT:
+		io_uring_prep_writev(sqe, op->fd, op->segments, op->count, op->offset);
+		break;
+	case IO_SYNC:
+		io_uring_prep_fsync(sqe, op->fd, IORING_FSYNC_DATASYNC);
+		break;
+	case IO_FALLOCATE:
+		io_uring_prep_fallocate(sqe, op->fd, (int)op->mode, (off_t)op->offset,
+					(off_t)op->length);
+		break;
+	case IO_READ:
+	case IO_WATCH:
+		io_uring_prep_read(sqe, op->fd, op->single.iov_base, (unsigned)op->single.iov_len,
+				   here);
+		break;
+	case IO_WRITE:
+		io_uring_prep_write(sqe, op->fd, op->single.iov_base, (unsigned)op->single.iov_len,
+				    here);
+		break;
+	case IO_POLL:
+		io_uring_prep_poll_add(sqe, op->fd, op->mode);
+		break;
+	case IO_ACCEPT:
+		io_uring_prep_accept(sqe, op->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		break;
+	case IO_TIMER:
+		/* struct __kernel_timespec by layout */
+		io_uring_prep_timeout(sqe, (void *)&op->argument.time, 0, 0);
+		break;
+	}
+}
+
+static void submit(struct io *io, struct io_op *op)
+{
+	struct io_uring_sqe *sqe = next_sqe(io);
+
+	if (op->stage == POLLS)
+		io_uring_prep_poll_add(sqe, op->fd, op->kind == IO_WRITE ? POLLOUT : POLLIN);
+	else
+		prepare(sqe, op);
+	io_uring_sqe_set_data(sqe, op);
+}
+
+static void cancel(struct io *io, struct io_op *op)
+{
+	struct io_uring_sqe *sqe = next_sqe(io);
+
+	io_uring_prep_cancel(sqe, op, 0);
+	io_uring_sqe_set_data(sqe, NULL);
+}
+
+/* True: something is finished already. */
+static bool submit_again(struct io *io)
+{
+	bool finished = false;
+
+	while (!io_link_is_empty(&io->again)) {
+		struct io_op *op = io_op_of(io->again.next);
+
+		io_link_remove(&op->link);
+		if (op->cancelled) {
+			io_finish(op, -ECANCELED);
+			finished = true;
+		} else {
+			submit(io, op);
+		}
+	}
+	return finished;
+}
+
+static int wait_ring(struct io *io, int timeout_ms)
+{
+	struct __kernel_timespec limit = { .tv_sec = timeout_ms / 1000,
+					   .tv_nsec = timeout_ms % 1000 * 1000000LL };
+	struct io_uring_cqe *cqe;
+	int r;
+
+	if (submit_again(io))
+		timeout_ms = 0;
+	if (timeout_ms < 0)
+		r = io_uring_submit_and_wait(&io->ring, 1);
+	else if (timeout_ms == 0)
+		r = io_uring_submit_and_get_events(&io->ring);
+	else
+		r = io_uring_submit_and_wait_timeout(&io->ring, &cqe, 1, &limit, NULL);
+	reap(io);
+	if (r == -EINTR || r == -ETIME || r == -EBUSY || r == -EAGAIN)
+		return 0;
+	return r < 0 ? r : 0;
+}
+
+const struct io_engine io_engine_ring = {
+	.name = "io_uring",
+	.open = open_ring,
+	.close = close_ring,
+	.start = submit,
+	.cancel = cancel,
+	.wait = wait_ring,
+};

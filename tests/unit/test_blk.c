@@ -1,0 +1,298 @@
+#include "base/own.h"
+#include "base/sys.h"
+#include "devices/virtio_blk.h"
+#include "guest.h"
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+enum {
+	SECTOR = 512,
+	DISK_SECTORS = 64,
+	HEADER = GUEST_DATA,
+	STATUS = GUEST_DATA + 0x100,
+	DATA = GUEST_DATA + 0x1000,
+	IN = 0,
+	OUT = 1,
+	FLUSH = 4,
+	GET_ID = 8,
+	DISCARD = 11,
+	ZEROES = 13,
+};
+#define FEATURE_FLUSH (UINT64_C(1) << 9)
+
+static struct guest guest;
+static int disk;
+
+static void open_with(bool read_only, off_t size, enum io_backend backend)
+{
+	struct virtio_blk_config config = { .read_only = read_only,
+					    .serial = "layer-0123456789abcd" };
+	struct virtio_device *device;
+
+	disk = memfd_create("disk", MFD_CLOEXEC);
+	cr_assert_eq(ftruncate(disk, size), 0);
+	config.fd = dup(disk);
+	cr_assert_eq(virtio_blk_create(&config, &device), 0);
+	guest_open_backend(&guest, device, backend);
+	cr_assert_eq(guest_start(&guest, read_only ? 0 : FEATURE_FLUSH), 15);
+}
+
+static void setup(void)
+{
+	open_with(false, DISK_SECTORS * SECTOR, IO_BACKEND_AUTO);
+}
+
+static void finish(void)
+{
+	guest_close(&guest);
+	close(disk);
+}
+
+TestSuite(blk, .init = setup, .fini = finish);
+
+/* header, data, status at head; no kick */
+static void ask(uint16_t head, uint32_t type, uint64_t sector, uint32_t size)
+{
+	struct {
+		uint32_t type, reserved;
+		uint64_t sector;
+	} header = { type, 0, sector };
+	bool device_writes = type == IN || type == GET_ID;
+	size_t at = HEADER + head * 16U;
+
+	memcpy(guest_ram + at, &header, sizeof header);
+	guest_ram[STATUS + head] = 0xee;
+	guest_set_desc(0, head, at, sizeof header, VRING_DESC_F_NEXT, (uint16_t)(head + 1));
+	guest_set_desc(0, head + 1U, DATA + head * 0x1000U, size,
+		       VRING_DESC_F_NEXT | (device_writes ? VRING_DESC_F_WRITE : 0),
+		       (uint16_t)(head + 2));
+	guest_set_desc(0, head + 2U, STATUS + head, 1, VRING_DESC_F_WRITE, 0);
+	guest_offer(&guest, 0, head);
+}
+
+static uint8_t answer(uint32_t type, uint64_t sector, uint32_t size)
+{
+	struct vring_used_elem used;
+
+	ask(0, type, sector, size);
+	guest_kick(&guest, 0);
+	used = guest_wait(&guest, 0);
+	cr_assert_eq(used.id, 0);
+	return guest_ram[STATUS];
+}
+
+static void round_trip(void)
+{
+	memset(guest_ram + DATA, 'x', SECTOR * 2);
+	cr_assert_eq(answer(OUT, 3, SECTOR * 2), 0);
+	memset(guest_ram + DATA, 0, SECTOR * 2);
+	cr_assert_eq(answer(IN, 3, SECTOR * 2), 0);
+	cr_assert_eq(guest_ram[DATA], 'x');
+	cr_assert_eq(guest_ram[DATA + SECTOR * 2 - 1], 'x');
+	cr_assert_eq(answer(FLUSH, 0, 0), 0);
+	cr_assert_eq(guest_read(&guest, VIRTIO_MMIO_CONFIG), DISK_SECTORS);
+}
+
+Test(blk, writes_and_reads)
+{
+	round_trip();
+}
+
+Test(blk_epoll, writes_and_reads)
+{
+	open_with(false, DISK_SECTORS * SECTOR, IO_BACKEND_EPOLL);
+	round_trip();
+	finish();
+}
+
+Test(blk, past_the_end_and_unaligned)
+{
+	struct stat st;
+
+	cr_assert_eq(answer(IN, DISK_SECTORS, SECTOR), 1);
+	cr_assert_eq(answer(IN, DISK_SECTORS - 1, SECTOR * 2), 1);
+	cr_assert_eq(answer(OUT, UINT64_MAX, SECTOR), 1);
+	cr_assert_eq(answer(OUT, UINT64_MAX / SECTOR + 1, SECTOR), 1);
+	cr_assert_eq(answer(IN, 0, SECTOR - 1), 1);
+	cr_assert_eq(answer(OUT, 0, 1), 1);
+	cr_assert_eq(answer(IN, DISK_SECTORS - 1, SECTOR), 0);
+	cr_assert_eq(fstat(disk, &st), 0);
+	cr_assert_eq(st.st_size, DISK_SECTORS * SECTOR);
+}
+
+Test(blk, serial)
+{
+	cr_assert_eq(answer(GET_ID, 0, 20), 0);
+	cr_assert_arr_eq(guest_ram + DATA, "layer-0123456789abcd", 20);
+	memset(guest_ram + DATA, 0, 20);
+	cr_assert_eq(answer(GET_ID, 0, 3), 0);
+	cr_assert_arr_eq(guest_ram + DATA, "lay\0", 4);
+}
+
+Test(blk, unknown_type)
+{
+	cr_assert_eq(answer(77, 0, SECTOR), 2);
+}
+
+static uint8_t range(uint32_t type, uint64_t sector, uint32_t count, uint32_t flags)
+{
+	struct {
+		uint64_t sector;
+		uint32_t count, flags;
+	} r = { sector, count, flags };
+
+	memcpy(guest_ram + DATA, &r, sizeof r);
+	return answer(type, 0, sizeof r);
+}
+
+Test(blk, discard_and_zeroes)
+{
+	uint8_t byte = 1;
+
+	cr_assert_eq(pwrite(disk, "abc", 3, 8 * SECTOR), 3);
+	cr_assert_eq(range(DISCARD, 8, 8, 0), 0);
+	cr_assert_eq(pread(disk, &byte, 1, 8 * SECTOR), 1);
+	cr_assert_eq(byte, 0);
+	for (uint32_t unmap = 0; unmap < 2; unmap++) {
+		cr_assert_eq(pwrite(disk, "abc", 3, 9 * SECTOR), 3);
+		cr_assert_eq(range(ZEROES, 9, 1, unmap), 0);
+		cr_assert_eq(pread(disk, &byte, 1, 9 * SECTOR), 1);
+		cr_assert_eq(byte, 0);
+	}
+	cr_assert_eq(range(DISCARD, 0, 1, 1), 2);
+	cr_assert_eq(range(ZEROES, 0, 1, 2), 2);
+	cr_assert_eq(range(DISCARD, DISK_SECTORS, 1, 0), 1);
+	cr_assert_eq(range(ZEROES, UINT64_MAX, 1, 0), 1);
+	cr_assert_eq(range(DISCARD, 0, UINT32_MAX, 0), 1);
+	cr_assert_eq(answer(DISCARD, 0, 15), 1);
+}
+
+Test(blk_read_only, refuses_writes_and_fills_the_last_sector)
+{
+	open_with(true, SECTOR + 10, IO_BACKEND_AUTO);
+	cr_assert_eq(pwrite(disk, "abc", 3, SECTOR), 3);
+	cr_assert_eq(guest_read(&guest, VIRTIO_MMIO_CONFIG), 2);
+	memset(guest_ram + DATA, 'x', SECTOR * 2);
+	cr_assert_eq(answer(IN, 0, SECTOR * 2), 0);
+	cr_assert_arr_eq(guest_ram + DATA + SECTOR, "abc\0", 4);
+	cr_assert_eq(guest_ram[DATA + SECTOR * 2 - 1], 0);
+	cr_assert_eq(answer(OUT, 0, SECTOR), 1);
+	cr_assert_eq(range(DISCARD, 0, 1, 0), 1);
+	cr_assert_eq(answer(FLUSH, 0, 0), 0);
+	guest_write(&guest, VIRTIO_MMIO_DEVICE_FEATURES_SEL, 0);
+	cr_assert(guest_read(&guest, VIRTIO_MMIO_DEVICE_FEATURES) & 1U << 5);
+	finish();
+}
+
+Test(blk, many_at_once_one_interrupt)
+{
+	uint64_t edges = 0;
+
+	for (uint16_t i = 0; i < 5; i++)
+		ask((uint16_t)(i * 3), i % 2 ? IN : OUT, i, SECTOR);
+	guest_kick(&guest, 0);
+	for (int i = 0; i < 5; i++)
+		(void)guest_wait(&guest, 0);
+	for (uint16_t i = 0; i < 5; i++)
+		cr_assert_eq(guest_ram[STATUS + i * 3], 0);
+	cr_assert_eq(read(guest.irq_fd, &edges, sizeof edges), sizeof edges);
+	cr_assert_eq(edges, 1);
+}
+
+Test(blk, same_head_twice_in_flight)
+{
+	ask(0, IN, 0, SECTOR);
+	guest_offer(&guest, 0, 0);
+	guest_kick(&guest, 0);
+	guest_turn(&guest);
+	cr_assert_eq(guest_read(&guest, VIRTIO_MMIO_STATUS), 15 | 64);
+	cr_assert_eq(guest_start(&guest, FEATURE_FLUSH), 15);
+	cr_assert_eq(answer(IN, 0, SECTOR), 0);
+}
+
+Test(blk, no_header_no_status)
+{
+	guest_set_desc(0, 0, DATA, 15, VRING_DESC_F_NEXT, 1);
+	guest_set_desc(0, 1, STATUS, 1, VRING_DESC_F_WRITE, 0);
+	guest_offer(&guest, 0, 0);
+	guest_kick(&guest, 0);
+	guest_turn(&guest);
+	cr_assert_eq(guest_read(&guest, VIRTIO_MMIO_STATUS), 15 | 64);
+	cr_assert_eq(guest_start(&guest, FEATURE_FLUSH), 15);
+	guest_set_desc(0, 0, DATA, 16, 0, 0);
+	guest_offer(&guest, 0, 0);
+	guest_kick(&guest, 0);
+	guest_turn(&guest);
+	cr_assert_eq(guest_read(&guest, VIRTIO_MMIO_STATUS), 15 | 64);
+}
+
+Test(blk, reset_with_requests_in_flight)
+{
+	for (int round = 0; round < 20; round++) {
+		for (uint16_t i = 0; i < 5; i++)
+			ask((uint16_t)(i * 3), i % 2 ? IN : OUT, i, SECTOR);
+		guest_kick(&guest, 0);
+		cr_assert_eq(io_turn(guest.io, 0), 0);
+		cr_assert_eq(guest_start(&guest, FEATURE_FLUSH), 15);
+		cr_assert_eq(guest_used_index(0), 0);
+	}
+	cr_assert_eq(answer(IN, 0, SECTOR), 0);
+}
+
+Test(blk, write_through_without_flush_feature)
+{
+	cr_assert_eq(guest_start(&guest, 0), 15);
+	round_trip();
+}
+
+Test(blk, data_split_in_odd_pieces)
+{
+	struct {
+		uint32_t type, reserved;
+		uint64_t sector;
+	} header = { OUT, 0, 1 };
+
+	memcpy(guest_ram + HEADER, &header, sizeof header);
+	memset(guest_ram + DATA, 'p', SECTOR);
+	guest_set_desc(0, 0, HEADER, 7, VRING_DESC_F_NEXT, 1);
+	guest_set_desc(0, 1, HEADER + 7, 9, VRING_DESC_F_NEXT, 2);
+	guest_set_desc(0, 2, DATA, 13, VRING_DESC_F_NEXT, 3);
+	guest_set_desc(0, 3, DATA + 13, SECTOR - 13, VRING_DESC_F_NEXT, 4);
+	guest_set_desc(0, 4, STATUS, 1, VRING_DESC_F_WRITE, 0);
+	guest_offer(&guest, 0, 0);
+	guest_kick(&guest, 0);
+	(void)guest_wait(&guest, 0);
+	cr_assert_eq(guest_ram[STATUS], 0);
+	cr_assert_eq(pread(disk, guest_ram + DATA + SECTOR, SECTOR, SECTOR), SECTOR);
+	cr_assert_arr_eq(guest_ram + DATA, guest_ram + DATA + SECTOR, SECTOR);
+}
+
+Test(blk_faults, full_host_disk_is_an_error_of_the_request)
+{
+	struct sys_fault fault = { .call = "pwritev", .result = -ENOSPC, .count = 1 };
+
+	open_with(false, DISK_SECTORS * SECTOR, IO_BACKEND_EPOLL);
+	sys_inject(&fault);
+	cr_assert_eq(answer(OUT, 0, SECTOR), 1);
+	cr_assert_eq(answer(OUT, 0, SECTOR), 0);
+	fault = (struct sys_fault){ .call = "fdatasync", .result = -EIO, .count = 1 };
+	cr_assert_eq(answer(FLUSH, 0, 0), 1);
+	fault = (struct sys_fault){ .call = "fallocate", .result = -EOPNOTSUPP, .count = 2 };
+	cr_assert_eq(range(ZEROES, 0, 1, 0), 2);
+	sys_inject(NULL);
+	finish();
+}
+
+Test(blk_create, wants_a_file_it_can_use)
+{
+	struct virtio_device *device;
+	own_fd null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	own_fd self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+
+	cr_assert_eq(virtio_blk_create(&(struct virtio_blk_config){ .fd = null }, &device),
+		     -EINVAL);
+	cr_assert_eq(virtio_blk_create(&(struct virtio_blk_config){ .fd = self }, &device),
+		     -EACCES);
+	cr_assert_eq(virtio_blk_create(&(struct virtio_blk_config){ .fd = -1 }, &device), -EBADF);
+}
