@@ -1,0 +1,69 @@
+#include "vmm/config_json.h"
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <string.h>
+
+static struct config_json config;
+static struct error err;
+
+static int parse(const char *text)
+{
+	return config_json_parse(text, strlen(text), &config, &err);
+}
+
+Test(config_json, least)
+{
+	cr_assert_eq(parse("{\"kernel\": \"vmlinux\"}"), 0);
+	cr_assert_str_eq(config.kernel, "vmlinux");
+	cr_assert_eq(config.vcpus, 1);
+	cr_assert_eq(config.memory_mib, 512);
+	cr_assert(config.console);
+}
+
+Test(config_json, most)
+{
+	cr_assert_eq(parse("{\"kernel\":\"k\",\"initramfs\":\"i\",\"cmdline\":\"a b\",\"vcpus\":32,"
+			   "\"memory_mib\":5120,\"huge_pages\":true,\"console\":\"none\","
+			   "\"disks\":[{\"path\":\"a\"},{\"path\":\"b\",\"serial\":\"s\","
+			   "\"readonly\":true}],"
+			   "\"vsock\":{\"listen\":[{\"port\":5,\"path\":\"l\"}],"
+			   "\"connect\":[{\"port\":1024,\"path\":\"c\"}]}}"),
+		     0, "%s", err.text);
+	cr_assert_eq(config.disk_count, 2);
+	cr_assert(config.disks[1].read_only);
+	cr_assert_str_eq(config.disks[1].serial, "s");
+	cr_assert_eq(config.listen[0].port, 5);
+	cr_assert_str_eq(config.connect[0].path, "c");
+	cr_assert_not(config.console);
+}
+
+Test(config_json, refused)
+{
+	static const char *const bad[] = {
+		"",
+		"[]",
+		"{}",
+		"{\"kernel\":1}",
+		"{\"kernel\":\"k\",\"kernal\":\"k\"}",
+		"{\"kernel\":\"k\",\"vcpus\":0}",
+		"{\"kernel\":\"k\",\"vcpus\":33}",
+		"{\"kernel\":\"k\",\"vcpus\":-1}",
+		"{\"kernel\":\"k\",\"vcpus\":\"2\"}",
+		"{\"kernel\":\"k\",\"memory_mib\":18446744073709551615}",
+		"{\"kernel\":\"k\",\"console\":\"serial\"}",
+		"{\"kernel\":\"k\",\"console\":null}",
+		"{\"kernel\":\"k\",\"disks\":{}}",
+		"{\"kernel\":\"k\",\"disks\":[{}]}",
+		"{\"kernel\":\"k\",\"disks\":[null]}",
+		"{\"kernel\":\"k\",\"disks\":[{\"path\":\"p\",\"serial\":"
+		"\"123456789012345678901\"}]}",
+		"{\"kernel\":\"k\",\"vsock\":{\"listen\":[{\"port\":0,\"path\":\"p\"}]}}",
+		"{\"kernel\":\"k\\u0000\"}",
+		"{\"kernel\":\"k\"} x",
+	};
+
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+		cr_assert_lt(parse(bad[i]), 0, "%s", bad[i]);
+	cr_assert_eq(parse("{\"kernel\":\"k\",\"kernal\":\"k\"}"), -EINVAL);
+	cr_assert(strstr(err.text, "unknown key \"kernal\""));
+}

@@ -1,0 +1,240 @@
+#include "vmm/control.h"
+#include "base/check.h"
+#include "base/own.h"
+#include "base/sys.h"
+
+#include <string.h>
+#include <sys/socket.h>
+
+enum { MIN_MEMORY_MIB = 32, MAX_MEMORY_MIB = 4 << 20, NO_FDS = 0, ONE_FD = 1, START_FDS = -1 };
+
+#define HEADER_SIZE offsetof(struct control_message, body)
+
+static const struct shape {
+	size_t body_size;
+	int fd_count;
+} shapes[CONTROL_KINDS] = {
+	[CONTROL_START] = { sizeof(struct control_start), START_FDS },
+	[CONTROL_BIND] = { sizeof(struct control_port), ONE_FD },
+	[CONTROL_LISTEN] = { sizeof(struct control_port), ONE_FD },
+	[CONTROL_DUMP_LOG] = { 0, ONE_FD },
+	[CONTROL_READY] = { sizeof(struct control_result), NO_FDS },
+	[CONTROL_DUMPED] = { sizeof(struct control_result), NO_FDS },
+	[CONTROL_EVENT] = { sizeof(struct vmm_event), NO_FDS },
+};
+
+static bool is_text(const char *text, size_t size)
+{
+	return memchr(text, 0, size) != NULL;
+}
+
+static bool start_is_valid(const struct control_start *start, size_t fd_count)
+{
+	if (start->memory_mib < MIN_MEMORY_MIB || start->memory_mib > MAX_MEMORY_MIB ||
+	    start->vcpu_count == 0 || start->vcpu_count > VMM_MAX_VCPUS ||
+	    start->disk_count > VMM_MAX_DISKS)
+		return false;
+	if (start->huge_pages > 1 || start->has_initramfs > 1 || start->has_console > 1 ||
+	    !is_text(start->cmdline, sizeof start->cmdline))
+		return false;
+	for (uint32_t i = 0; i < start->disk_count; i++)
+		if (start->disks[i].read_only > 1)
+			return false;
+	return fd_count ==
+	       2U + start->has_initramfs + start->has_console + (size_t)start->disk_count;
+}
+
+static bool event_is_valid(const struct vmm_event *event)
+{
+	return (unsigned)event->kind <= VMM_EVENT_ENDED && (unsigned)event->end <= VMM_END_KILLED &&
+	       event->written_error <= 0 && is_text(event->text, sizeof event->text);
+}
+
+static bool body_is_valid(const struct control_message *message, size_t fd_count)
+{
+	switch ((enum control_kind)message->kind) {
+	case CONTROL_START:
+		return start_is_valid(&message->body.start, fd_count);
+	case CONTROL_BIND:
+		return message->body.port.stream <= VMM_STREAM_BOTH;
+	case CONTROL_READY:
+	case CONTROL_DUMPED:
+		return message->body.result.code <= 0 &&
+		       is_text(message->body.result.text, sizeof message->body.result.text);
+	case CONTROL_EVENT:
+		return event_is_valid(&message->body.event);
+	case CONTROL_LISTEN:
+	case CONTROL_DUMP_LOG:
+	case CONTROL_KINDS:
+		break;
+	}
+	return true;
+}
+
+int control_parse(const void *packet, size_t size, size_t fd_count, struct control_message *out)
+{
+	struct control_message message = { 0 };
+
+	if (size < HEADER_SIZE || size > sizeof message)
+		return -EPROTO;
+	memcpy(&message, packet, size);
+	if (message.kind >= CONTROL_KINDS || size != HEADER_SIZE + shapes[message.kind].body_size)
+		return -EPROTO;
+	if (shapes[message.kind].fd_count >= 0 && fd_count != (size_t)shapes[message.kind].fd_count)
+		return -EPROTO;
+	if (!body_is_valid(&message, fd_count))
+		return -EPROTO;
+	*out = message;
+	return 0;
+}
+
+union fd_buffer {
+	struct cmsghdr header; /* for its alignment */
+	uint8_t bytes[CMSG_SPACE(sizeof(int) * CONTROL_MAX_FDS)];
+};
+
+int control_send(int socket, const struct control_message *message, const int *fds, size_t fd_count)
+{
+	union fd_buffer control = { .bytes = { 0 } };
+	struct iovec bytes = { .iov_base = (void *)(uintptr_t)message,
+			       .iov_len = HEADER_SIZE + shapes[message->kind].body_size };
+	struct msghdr packet = { .msg_iov = &bytes, .msg_iovlen = 1 };
+	long r;
+
+	if (fd_count > 0) {
+		struct cmsghdr *header;
+
+		packet.msg_control = control.bytes;
+		packet.msg_controllen = CMSG_SPACE(sizeof(int) * fd_count);
+		header = CMSG_FIRSTHDR(&packet);
+		CHECK(header);
+		header->cmsg_level = SOL_SOCKET;
+		header->cmsg_type = SCM_RIGHTS;
+		header->cmsg_len = CMSG_LEN(sizeof(int) * fd_count);
+		memcpy(CMSG_DATA(header), fds, sizeof(int) * fd_count);
+	}
+	r = SYS_RETRY(sendmsg, socket, &packet, MSG_NOSIGNAL);
+	return r < 0 ? (int)r : 0;
+}
+
+static size_t take_fds(struct msghdr *packet, int fds[CONTROL_MAX_FDS])
+{
+	size_t count = 0;
+
+	for (struct cmsghdr *header = CMSG_FIRSTHDR(packet); header;
+	     header = CMSG_NXTHDR(packet, header)) {
+		size_t size = header->cmsg_len - CMSG_LEN(0);
+
+		if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+			continue;
+		memcpy(fds + count, CMSG_DATA(header), size); /* the buffer bounds the sum */
+		count += size / sizeof(int);
+	}
+	return count;
+}
+
+int control_receive(int socket, bool wait, struct control_message *out, int fds[CONTROL_MAX_FDS],
+		    size_t *fd_count)
+{
+	union fd_buffer control;
+	struct control_message buffer;
+	struct iovec bytes = { .iov_base = &buffer, .iov_len = sizeof buffer };
+	struct msghdr packet = { .msg_iov = &bytes,
+				 .msg_iovlen = 1,
+				 .msg_control = control.bytes,
+				 .msg_controllen = sizeof control.bytes };
+	long n = SYS_RETRY(recvmsg, socket, &packet, MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT));
+	size_t count;
+	int r;
+
+	if (n == 0 || n == -ECONNRESET)
+		return 0;
+	if (n < 0)
+		return (int)n;
+	count = take_fds(&packet, fds);
+	r = packet.msg_flags & (MSG_TRUNC | MSG_CTRUNC)
+		? -EPROTO
+		: control_parse(&buffer, (size_t)n, count, out);
+	if (r < 0) {
+		for (size_t i = 0; i < count; i++)
+			close_fd(&fds[i]);
+		return r;
+	}
+	*fd_count = count;
+	return 1;
+}
+
+static int check_config(const struct vmm_config *config, struct error *err)
+{
+	if (config->vcpu_count == 0 || config->vcpu_count > VMM_MAX_VCPUS)
+		return error_set(err, -EINVAL, "%u vCPUs: 1 to %d are possible", config->vcpu_count,
+				 VMM_MAX_VCPUS);
+	if (config->memory_mib < MIN_MEMORY_MIB || config->memory_mib > MAX_MEMORY_MIB)
+		return error_set(err, -EINVAL, "%llu MiB of memory: %d MiB to %d TiB are possible",
+				 (unsigned long long)config->memory_mib, MIN_MEMORY_MIB,
+				 MAX_MEMORY_MIB >> 20);
+	if (config->disk_count > VMM_MAX_DISKS)
+		return error_set(err, -EINVAL, "%zu disks: %d are possible", config->disk_count,
+				 VMM_MAX_DISKS);
+	if (!is_text(config->cmdline, sizeof config->cmdline))
+		return error_set(err, -EINVAL, "kernel command line: not terminated");
+	return 0;
+}
+
+int control_pack_config(const struct vmm_config *config, int kvm_fd, struct control_message *out,
+			int fds[CONTROL_MAX_FDS], size_t *fd_count, struct error *err)
+{
+	struct control_start *start = &out->body.start;
+	int r = check_config(config, err);
+	size_t count = 0;
+
+	if (r < 0)
+		return r;
+	memset(out, 0, sizeof *out);
+	out->kind = CONTROL_START;
+	start->memory_mib = config->memory_mib;
+	start->vcpu_count = config->vcpu_count;
+	start->disk_count = (uint32_t)config->disk_count;
+	start->huge_pages = config->huge_pages;
+	start->has_initramfs = config->initramfs_fd >= 0;
+	start->has_console = config->console_fd >= 0;
+	memcpy(start->cmdline, config->cmdline, sizeof start->cmdline);
+	fds[count++] = kvm_fd;
+	fds[count++] = config->kernel_fd;
+	if (start->has_initramfs)
+		fds[count++] = config->initramfs_fd;
+	if (start->has_console)
+		fds[count++] = config->console_fd;
+	for (size_t i = 0; i < config->disk_count; i++) {
+		start->disks[i].read_only = config->disks[i].read_only;
+		memcpy(start->disks[i].serial, config->disks[i].serial, VMM_SERIAL_SIZE);
+		fds[count++] = config->disks[i].fd;
+	}
+	*fd_count = count;
+	return 0;
+}
+
+void control_unpack_config(const struct control_start *start, const int *fds, int *kvm_fd,
+			   struct vmm_config *out)
+{
+	size_t next = 0;
+
+	*kvm_fd = fds[next++];
+	*out = (struct vmm_config){ .vcpu_count = start->vcpu_count,
+				    .memory_mib = start->memory_mib,
+				    .huge_pages = start->huge_pages,
+				    .kernel_fd = fds[next++],
+				    .initramfs_fd = -1,
+				    .console_fd = -1,
+				    .disk_count = start->disk_count };
+	if (start->has_initramfs)
+		out->initramfs_fd = fds[next++];
+	if (start->has_console)
+		out->console_fd = fds[next++];
+	memcpy(out->cmdline, start->cmdline, sizeof out->cmdline);
+	for (size_t i = 0; i < start->disk_count; i++) {
+		out->disks[i].fd = fds[next++];
+		out->disks[i].read_only = start->disks[i].read_only;
+		memcpy(out->disks[i].serial, start->disks[i].serial, VMM_SERIAL_SIZE);
+	}
+}

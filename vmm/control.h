@@ -1,0 +1,68 @@
+#pragma once
+#include "base/error.h"
+#include "vmm/vmm.h"
+
+/*
+ * What the runtime and the VMM process say to each other: one packet a message on a SOCK_SEQPACKET
+ * pair, descriptors beside it. Both are the same program, so the structs are the format; each side
+ * still judges every field, because the VMM may have been taken over by its guest.
+ */
+enum control_kind {
+	CONTROL_START,  /* to the VMM, first: with /dev/kvm and all of struct vmm_config's files */
+	CONTROL_BIND,   /* to the VMM: with the stream's descriptor */
+	CONTROL_LISTEN, /* to the VMM: with the listening socket */
+	CONTROL_DUMP_LOG, /* to the VMM: with the file to write to */
+	CONTROL_READY,    /* answer to CONTROL_START */
+	CONTROL_DUMPED,   /* answer to CONTROL_DUMP_LOG */
+	CONTROL_EVENT,
+	CONTROL_KINDS,
+};
+
+enum { CONTROL_MAX_FDS = VMM_MAX_DISKS + 4 };
+
+struct control_start {
+	uint64_t memory_mib;
+	uint32_t vcpu_count, disk_count;
+	uint8_t huge_pages, has_initramfs, has_console; /* 0 or 1 */
+	char cmdline[VMM_CMDLINE_SIZE];
+	struct {
+		uint8_t read_only;
+		char serial[VMM_SERIAL_SIZE];
+	} disks[VMM_MAX_DISKS];
+};
+
+struct control_port {
+	uint32_t port, stream; /* stream: CONTROL_BIND only, enum vmm_stream */
+};
+
+struct control_result {
+	int32_t code; /* 0 or -errno */
+	char text[240];
+};
+
+struct control_message {
+	uint32_t kind;
+	union {
+		struct control_start start;
+		struct control_port port;
+		struct control_result result;
+		struct vmm_event event;
+	} body;
+};
+
+/* Judges a packet that came with fd_count descriptors. -EPROTO: not a message; *out is untouched.
+ */
+int control_parse(const void *packet, size_t size, size_t fd_count, struct control_message *out);
+
+int control_send(int socket, const struct control_message *message, const int *fds,
+		 size_t fd_count);
+/* 1: a message, with *fd_count descriptors in fds, which are the caller's now. 0: the other side is
+ * gone. -EAGAIN: nothing there (with wait false). -EPROTO: not a message. */
+int control_receive(int socket, bool wait, struct control_message *out, int fds[CONTROL_MAX_FDS],
+		    size_t *fd_count);
+
+/* struct vmm_config to message and list of descriptors (borrowed) and back. */
+int control_pack_config(const struct vmm_config *config, int kvm_fd, struct control_message *out,
+			int fds[CONTROL_MAX_FDS], size_t *fd_count, struct error *err);
+void control_unpack_config(const struct control_start *start, const int *fds, int *kvm_fd,
+			   struct vmm_config *out);

@@ -1,0 +1,428 @@
+/*
+ * How a VM is put together, in the order that matters: memory slots, in-kernel devices, vCPUs, then
+ * the devices of the guest, kernel and boot tables. This is the one file that names the devices.
+ */
+#include "vmm/machine.h"
+#include "base/own.h"
+#include "base/sys.h"
+#include "devices/io.h"
+#include "devices/virtio_blk.h"
+#include "devices/virtio_console.h"
+#include "devices/virtio_mmio.h"
+#include "devices/virtio_rng.h"
+#include "devices/virtio_vsock.h"
+#include "vmm/exit.h"
+#include "vmm/kernel.h"
+#include "vmm/kvm.h"
+#include "vmm/machine_private.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Announces one device to guest and KVM. Ownership of the device passes in any case. */
+static int attach(struct machine *machine, struct virtio_device *device, struct error *err)
+{
+	struct device_slot *slot = &machine->slots[machine->slot_count];
+	const char *name = device->type->name;
+	struct arch_mmio place;
+	int r = arch_mmio_slot(machine->slot_count, &place);
+
+	if (r == 0) {
+		slot->irq_fd = sys_eventfd();
+		r = slot->irq_fd < 0 ? slot->irq_fd : 0;
+	}
+	if (r == 0)
+		r = virtio_mmio_create(&(struct virtio_mmio_config){ .device = device,
+								     .mem = &machine->memory.gmem,
+								     .io = machine->io,
+								     .irq_fd = slot->irq_fd },
+				       &slot->mmio);
+	if (r < 0) {
+		virtio_device_destroy(device);
+		return error_set(err, r, "%s: create: %s", name, sys_text(r));
+	}
+	machine->slot_count++;
+	r = kvm_add_irqfd(machine->vm_fd, slot->irq_fd, place.irq, err);
+	for (unsigned q = 0; r == 0 && q < virtio_mmio_queue_count(slot->mmio); q++)
+		r = kvm_add_ioeventfd(machine->vm_fd, virtio_mmio_kick_fd(slot->mmio, q),
+				      (gpa_t){ place.start + VIRTIO_MMIO_NOTIFY }, q, err);
+	return r;
+}
+
+static int add_disk(struct machine *machine, const struct vmm_disk *disk, struct error *err)
+{
+	struct virtio_blk_config config = { .read_only = disk->read_only };
+	own_fd fd = (int)SYS(fcntl, disk->fd, F_DUPFD_CLOEXEC, 0);
+	struct virtio_device *device;
+	int r;
+
+	if (fd < 0)
+		return error_set(err, fd, "disk: %s", sys_text(fd));
+	config.fd = fd;
+	memcpy(config.serial, disk->serial, sizeof config.serial);
+	r = virtio_blk_create(&config, &device);
+	if (r < 0)
+		return error_set(err, r, "disk %.*s: %s", (int)sizeof disk->serial, disk->serial,
+				 sys_text(r));
+	(void)take_fd(&fd);
+	return attach(machine, device, err);
+}
+
+static int add_console(struct machine *machine, struct error *err)
+{
+	struct virtio_device *device;
+	int r = virtio_console_create(
+	    &(struct virtio_console_config){ .output_fd = machine->console_fd, .input_fd = -1 },
+	    &device);
+
+	if (r < 0)
+		return error_set(err, r, "console: %s", sys_text(r));
+	return attach(machine, device, err);
+}
+
+static void on_connected(void *context, uint32_t port)
+{
+	const struct machine *machine = context;
+
+	machine->callbacks.connected(machine->callbacks.context, port);
+}
+
+static void on_closed(void *context, uint32_t port, int write_error)
+{
+	const struct machine *machine = context;
+
+	machine->callbacks.closed(machine->callbacks.context, port, write_error);
+}
+
+/* The guest has stopped and everything it ever sent is written. */
+static void on_streams_ended(void *context)
+{
+	const struct machine *machine = context;
+
+	machine->callbacks.ended(machine->callbacks.context, machine->end, machine->end_text);
+}
+
+static int add_vsock(struct machine *machine, struct error *err)
+{
+	struct virtio_device *device;
+	int r = virtio_vsock_create(&(struct virtio_vsock_config){ .guest_cid = VMM_GUEST_CID,
+								   .connected = on_connected,
+								   .closed = on_closed,
+								   .ended = on_streams_ended,
+								   .context = machine },
+				    &device);
+
+	if (r < 0)
+		return error_set(err, r, "vsock: %s", sys_text(r));
+	r = attach(machine, device, err);
+	if (r == 0)
+		machine->vsock = device;
+	return r;
+}
+
+static int add_rng(struct machine *machine, struct error *err)
+{
+	struct virtio_device *device;
+	int r = virtio_rng_create(&device);
+
+	if (r < 0)
+		return error_set(err, r, "rng: %s", sys_text(r));
+	return attach(machine, device, err);
+}
+
+/* The console first, so that it shows what the others do. */
+static int add_devices(struct machine *machine, const struct vmm_config *config, struct error *err)
+{
+	int r = machine->console_fd >= 0 ? add_console(machine, err) : 0;
+
+	if (r == 0)
+		r = add_vsock(machine, err);
+	if (r == 0)
+		r = add_rng(machine, err);
+	for (size_t i = 0; r == 0 && i < config->disk_count; i++)
+		r = add_disk(machine, &config->disks[i], err);
+	return r;
+}
+
+static void serial_output(void *context, const uint8_t *bytes, size_t size)
+{
+	const struct machine *machine = context;
+
+	(void)sys_write_all(machine->console_fd, bytes, size);
+}
+
+static int borrow_files(struct machine *machine, const struct vmm_config *config, struct error *err)
+{
+	machine->kernel_fd = (int)SYS(fcntl, config->kernel_fd, F_DUPFD_CLOEXEC, 0);
+	if (machine->kernel_fd < 0)
+		return error_set(err, machine->kernel_fd, "kernel: %s",
+				 sys_text(machine->kernel_fd));
+	if (config->console_fd < 0)
+		return 0;
+	machine->console_fd = (int)SYS(fcntl, config->console_fd, F_DUPFD_CLOEXEC, 0);
+	if (machine->console_fd < 0)
+		return error_set(err, machine->console_fd, "console: %s",
+				 sys_text(machine->console_fd));
+	machine->platform.output = serial_output;
+	machine->platform.context = machine;
+	return 0;
+}
+
+/*
+ * Creating a VM waits for a grace period of the host (KVM moves a kernel thread into our cgroup):
+ * 8 to 11 of the emulated host's milliseconds, in which another thread fills the memory.
+ */
+struct vm_creation {
+	pthread_t thread;
+	int kvm_fd, vm_fd;
+	struct error err;
+};
+
+static void *create_vm_thread(void *argument)
+{
+	struct vm_creation *creation = argument;
+
+	creation->vm_fd = kvm_create_vm(creation->kvm_fd, &creation->err);
+	return NULL;
+}
+
+static int begin_vm(struct vm_creation *creation, int kvm_fd, struct error *err)
+{
+	int r;
+
+	creation->kvm_fd = kvm_fd;
+	r = vcpu_thread_create(&creation->thread, create_vm_thread, creation);
+	return r < 0 ? error_set(err, r, "VM: start a thread: %s", sys_text(r)) : 0;
+}
+
+static int end_vm(struct machine *machine, struct vm_creation *creation, struct error *err)
+{
+	(void)pthread_join(creation->thread, NULL);
+	machine->vm_fd = creation->vm_fd;
+	if (machine->vm_fd < 0)
+		return error_set(err, machine->vm_fd, "%s", creation->err.text);
+	return 0;
+}
+
+/* RAM with the kernel in it, and a VM that has it. */
+static int create_vm(struct machine *machine, int kvm_fd, const struct vmm_config *config,
+		     struct kernel_place *place, struct error *err)
+{
+	struct vm_creation creation = { .vm_fd = -EBADF };
+	struct error vm_err = { 0 };
+	int r = begin_vm(&creation, kvm_fd, err), vm;
+
+	if (r < 0)
+		return r;
+	r = memory_init(&machine->memory, config->memory_mib << 20, config->huge_pages, err);
+	if (r == 0)
+		r = kernel_load(&machine->memory, config->kernel_fd, config->initramfs_fd, place,
+				err);
+	vm = end_vm(machine, &creation, &vm_err);
+	if (r == 0 && vm < 0)
+		r = error_set(err, vm, "%s", vm_err.text);
+	if (r == 0)
+		r = memory_register(&machine->memory, machine->vm_fd, err);
+	if (r == 0)
+		r = arch_vm_init(machine->vm_fd, err);
+	return r;
+}
+
+static int create_vcpus(struct machine *machine, int kvm_fd, const struct vmm_config *config,
+			uint64_t entry, struct error *err)
+{
+	int run_size = kvm_run_size(kvm_fd, err), r;
+	struct arch_cpus *cpus;
+
+	if (run_size < 0)
+		return run_size;
+	r = arch_cpus_create(kvm_fd, config->vcpu_count, &cpus, err);
+	for (unsigned i = 0; r == 0 && i < config->vcpu_count; i++) {
+		struct vcpu *vcpu = &machine->vcpus[i];
+
+		r = vcpu_init(vcpu, machine->vm_fd, i, run_size, err);
+		if (r < 0)
+			break;
+		machine->vcpu_count++;
+		vcpu->handle = exit_handle;
+		vcpu->failed = exit_failed;
+		vcpu->stopped = exit_stopped;
+		vcpu->context = machine;
+		r = arch_vcpu_init(cpus, vcpu->fd, i, entry, err);
+	}
+	if (r == 0 || machine->vcpu_count > 0)
+		arch_cpus_destroy(cpus);
+	return r;
+}
+
+static int build(struct machine *machine, const struct vmm_config *config, int kvm_fd,
+		 struct error *err)
+{
+	struct kernel_place place;
+	char parameters[VMM_CMDLINE_SIZE + 32];
+	int r = borrow_files(machine, config, err);
+
+	if (r == 0)
+		r = create_vm(machine, kvm_fd, config, &place, err);
+	if (r == 0)
+		r = create_vcpus(machine, kvm_fd, config, place.entry, err);
+	if (r == 0)
+		r = add_devices(machine, config, err);
+	if (r < 0)
+		return r;
+	(void)snprintf(parameters, sizeof parameters, "%s%s", /* quiet: no console to be slow on */
+		       machine->console_fd >= 0 ? "console=hvc0 " : "quiet ", config->cmdline);
+	return arch_write_boot_tables(&machine->memory.gmem,
+				      &(struct arch_boot){
+					  .ram = machine->memory.ranges,
+					  .ram_count = machine->memory.range_count,
+					  .initramfs = place.initramfs,
+					  .parameters = parameters,
+					  .device_count = machine->slot_count,
+					  .vcpu_count = config->vcpu_count,
+				      },
+				      err);
+}
+
+int machine_create(const struct vmm_config *config, int kvm_fd, struct io *io,
+		   const struct machine_callbacks *callbacks, struct machine **out,
+		   struct error *err)
+{
+	struct machine *machine = calloc(1, sizeof *machine);
+	int r;
+
+	if (!machine)
+		return error_set(err, -ENOMEM, "VM: no memory");
+	machine->io = io;
+	machine->callbacks = *callbacks;
+	machine->vm_fd = machine->kernel_fd = machine->console_fd = -EBADF;
+	(void)pthread_mutex_init(&machine->platform_lock, NULL);
+	r = build(machine, config, kvm_fd, err);
+	if (r < 0) {
+		machine_destroy(machine);
+		return r;
+	}
+	*out = machine;
+	return 0;
+}
+
+/*
+ * The end of a VM takes three steps, because a vCPU thread may be waiting for the device thread (a
+ * device's reset), which therefore must not wait for it:
+ *   a vCPU records the end and posts end_message;
+ *   the device thread asks all vCPUs to stop and goes on serving;
+ *   the last of them posts stopped_message, and the device thread reports the end.
+ */
+static void ask_stop(struct machine *machine)
+{
+	for (unsigned i = 0; i < machine->vcpu_count; i++)
+		vcpu_ask_stop(&machine->vcpus[i]);
+}
+
+static void join_all(struct machine *machine)
+{
+	for (unsigned i = 0; i < machine->vcpu_count; i++)
+		vcpu_join(&machine->vcpus[i]);
+}
+
+static void on_end(struct io_message *message)
+{
+	ask_stop((struct machine *)((uint8_t *)message - offsetof(struct machine, end_message)));
+}
+
+static void on_stopped(struct io_message *message)
+{
+	struct machine *machine =
+	    (struct machine *)((uint8_t *)message - offsetof(struct machine, stopped_message));
+
+	join_all(machine);
+	virtio_vsock_end(machine->vsock); /* goes on in on_streams_ended */
+}
+
+void machine_end(struct machine *machine, enum vmm_end end, const char *text)
+{
+	if (__atomic_exchange_n(&machine->has_ended, true, __ATOMIC_ACQ_REL))
+		return; /* another vCPU was first */
+	machine->end = end;
+	(void)snprintf(machine->end_text, sizeof machine->end_text, "%s", text);
+	machine->end_message.run = on_end;
+	(void)io_post(machine->io, &machine->end_message);
+}
+
+void machine_vcpu_stopped(struct machine *machine)
+{
+	if (__atomic_sub_fetch(&machine->running, 1, __ATOMIC_ACQ_REL) > 0 || !machine->has_ended)
+		return;
+	machine->stopped_message.run = on_stopped;
+	(void)io_post(machine->io, &machine->stopped_message);
+}
+
+int machine_start(struct machine *machine, struct error *err)
+{
+	int r = vcpu_prepare_process(err);
+
+	machine->running = machine->vcpu_count;
+	machine->entered_ns = sys_monotonic_ns();
+	for (unsigned i = 0; r == 0 && i < machine->vcpu_count; i++)
+		r = vcpu_start(&machine->vcpus[i], err);
+	return r;
+}
+
+void machine_destroy(struct machine *machine)
+{
+	if (!machine)
+		return;
+	ask_stop(machine);
+	join_all(machine);
+	for (unsigned i = 0; i < machine->slot_count; i++) {
+		virtio_mmio_destroy(machine->slots[i].mmio);
+		close_fd(&machine->slots[i].irq_fd);
+	}
+	for (unsigned i = 0; i < machine->vcpu_count; i++)
+		vcpu_finish(&machine->vcpus[i]);
+	close_fd(&machine->vm_fd);
+	memory_finish(&machine->memory);
+	close_fd(&machine->kernel_fd);
+	close_fd(&machine->console_fd);
+	(void)pthread_mutex_destroy(&machine->platform_lock);
+	free(machine);
+}
+
+int machine_bind(struct machine *machine, uint32_t port, int fd, enum vmm_stream stream)
+{
+	static const enum vsock_mode modes[] = { [VMM_STREAM_READ] = VSOCK_READ,
+						 [VMM_STREAM_WRITE] = VSOCK_WRITE,
+						 [VMM_STREAM_BOTH] = VSOCK_BOTH };
+
+	return virtio_vsock_bind(machine->vsock, port, fd, modes[stream]);
+}
+
+int machine_listen(struct machine *machine, uint32_t port, int listen_fd)
+{
+	return virtio_vsock_listen(machine->vsock, listen_fd, port);
+}
+
+uint64_t machine_exits(const struct machine *machine)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < machine->vcpu_count; i++)
+		sum += vcpu_exits(&machine->vcpus[i]);
+	return sum;
+}
+
+uint64_t machine_entered_ns(const struct machine *machine)
+{
+	return machine->entered_ns;
+}
+
+uint64_t machine_memory_kib(const struct machine *machine)
+{
+	return memory_allocated_kib(&machine->memory);
+}
+
+int machine_dump_log(const struct machine *machine, int fd, struct error *err)
+{
+	return kernel_dump_log(&machine->memory, machine->kernel_fd, fd, err);
+}

@@ -1,0 +1,41 @@
+#pragma once
+#include "arch/arch.h"
+#include "devices/io.h"
+#include "vmm/machine.h"
+#include "vmm/memory.h"
+#include "vmm/vcpu.h"
+
+/* For machine.c and exit.c. */
+struct virtio_mmio;
+struct virtio_device;
+
+struct device_slot {
+	struct virtio_mmio *mmio;
+	int irq_fd;
+};
+
+struct machine {
+	struct io *io; /* borrowed */
+	struct machine_callbacks callbacks;
+	int vm_fd, kernel_fd, console_fd;
+	struct memory memory;
+	unsigned vcpu_count;
+	struct vcpu vcpus[VMM_MAX_VCPUS];
+	unsigned slot_count; /* constant once vCPUs run */
+	struct device_slot slots[ARCH_MMIO_SLOTS];
+	struct virtio_device *vsock;   /* owned by its slot's transport */
+	struct arch_platform platform; /* under platform_lock */
+	pthread_mutex_t platform_lock;
+	uint64_t entered_ns;
+	unsigned running; /* atomic: vCPU threads */
+	/* Written by the first thread that sets has_ended, read after end_message arrived. */
+	bool has_ended;
+	enum vmm_end end;
+	char end_text[200];
+	struct io_message end_message, stopped_message;
+};
+
+/* Any thread; the first call counts. */
+void machine_end(struct machine *machine, enum vmm_end end, const char *text);
+/* vCPU threads, last. */
+void machine_vcpu_stopped(struct machine *machine);

@@ -1,0 +1,181 @@
+#include "vmm/memory.h"
+#include "base/own.h"
+#include "base/sys.h"
+#include "vmm/kvm.h"
+
+#include <fcntl.h>
+#include <linux/memfd.h>
+#include <sys/stat.h>
+
+#define LARGE_PAGE 0x200000ULL
+enum { SMALL_PAGE = 0x1000, COPY_PIECE = 1024 };
+
+static int create_file(uint64_t size, bool huge_pages, struct error *err)
+{
+	unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+	own_fd fd = -EBADF;
+	int r;
+
+	if (huge_pages)
+		flags |= MFD_HUGETLB | (21U << MFD_HUGE_SHIFT);
+	fd = (int)SYS(memfd_create, "guest-ram", flags);
+	if (fd < 0)
+		return error_set(err, fd, "guest memory: create: %s", sys_text(fd));
+	r = (int)SYS(ftruncate, fd, (off_t)size);
+	if (r < 0)
+		return error_set(err, r, "guest memory: make %llu MiB: %s",
+				 (unsigned long long)size >> 20, sys_text(r));
+	r = (int)SYS(fcntl, fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+	if (r < 0)
+		return error_set(err, r, "guest memory: seal: %s", sys_text(r));
+	return take_fd(&fd);
+}
+
+/* At a multiple of 2 MiB, so that a large page of the host can be one of the guest. */
+static int map_aligned(uint64_t size, int fd, uint8_t **out)
+{
+	void *area, *at;
+	uint64_t before;
+	int r = sys_mmap(NULL, size + LARGE_PAGE, PROT_NONE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0, &area);
+
+	if (r < 0)
+		return r;
+	before = -(uint64_t)(uintptr_t)area % LARGE_PAGE;
+	r = sys_mmap((uint8_t *)area + before, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+		     fd, 0, &at);
+	if (r < 0) {
+		(void)munmap(area, size + LARGE_PAGE);
+		return r;
+	}
+	if (before > 0)
+		(void)munmap(area, before);
+	(void)munmap((uint8_t *)at + size, LARGE_PAGE - before);
+	(void)madvise(at, size, MADV_HUGEPAGE); /* where shmem_enabled is "advise"; else nothing */
+	*out = at;
+	return 0;
+}
+
+static int map(struct memory *memory, struct error *err)
+{
+	uint64_t offset = 0;
+	int r = map_aligned(memory->size, memory->fd, &memory->host);
+
+	if (r < 0 && memory->huge_pages)
+		return error_set(err, r,
+				 "guest memory: the host's reserve of 2 MiB pages has not %llu MiB "
+				 "left (vm.nr_hugepages): %s",
+				 (unsigned long long)memory->size >> 20, sys_text(r));
+	if (r < 0)
+		return error_set(err, r, "guest memory: map %llu MiB: %s",
+				 (unsigned long long)memory->size >> 20, sys_text(r));
+	for (size_t i = 0; r == 0 && i < memory->range_count; i++) {
+		r = gmem_add(&memory->gmem, (gpa_t){ memory->ranges[i].start },
+			     memory->host + offset, memory->ranges[i].size);
+		offset += memory->ranges[i].size;
+	}
+	return r;
+}
+
+int memory_init(struct memory *memory, uint64_t size, bool huge_pages, struct error *err)
+{
+	struct memory made = { .fd = -EBADF, .size = size, .huge_pages = huge_pages };
+	int r;
+
+	if (huge_pages && size % LARGE_PAGE != 0)
+		return error_set(err, -EINVAL,
+				 "guest memory: with huge pages the size is a multiple of 2 MiB");
+	made.range_count = arch_ram_layout(size, made.ranges);
+	made.fd = create_file(size, huge_pages, err);
+	if (made.fd < 0)
+		return made.fd;
+	r = map(&made, err);
+	if (r < 0) {
+		memory_finish(&made);
+		return r;
+	}
+	*memory = made;
+	return 0;
+}
+
+void memory_finish(struct memory *memory)
+{
+	if (memory->host) {
+		(void)munmap(memory->host, memory->size);
+		memory->host = NULL;
+	}
+	if (memory->size > 0)
+		close_fd(&memory->fd);
+}
+
+int memory_register(const struct memory *memory, int vm_fd, struct error *err)
+{
+	uint8_t *host = memory->host;
+
+	for (size_t i = 0; i < memory->range_count; i++) {
+		int r = kvm_add_memory(vm_fd, (unsigned)i, (gpa_t){ memory->ranges[i].start }, host,
+				       memory->ranges[i].size, err);
+
+		if (r < 0)
+			return r;
+		host += memory->ranges[i].size;
+	}
+	return 0;
+}
+
+/* Where in the memfd a range of guest memory lies. */
+static int offset_of(const struct memory *memory, gpa_t at, uint64_t size, uint64_t *out)
+{
+	struct iovec range;
+	int r = gmem_iovec(&memory->gmem, at, size, &range);
+
+	if (r < 0)
+		return r;
+	*out = (uint64_t)((uint8_t *)range.iov_base - memory->host);
+	return 0;
+}
+
+/*
+ * Measured in the emulated host, in thousands of instructions for a page that was never
+ * touched: 13.4 this way, 17.2 by sendfile into the memfd, 17.4 by read, 25.4 by pwrite. It leaves
+ * the page mapped in this process, so the guest's own first touch of it is cheap too. Pieces of 1
+ * KiB are below the size from which memcpy uses `rep movsb`, whose every byte is an instruction
+ * there; on hardware they are as fast.
+ */
+int memory_copy(struct memory *memory, gpa_t to, const void *from, size_t size)
+{
+	for (size_t done = 0; done < size; done += COPY_PIECE) {
+		size_t piece = size - done < COPY_PIECE ? size - done : COPY_PIECE;
+		int r = gmem_write(&memory->gmem, (gpa_t){ to.value + done },
+				   (const uint8_t *)from + done, piece);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int memory_map_file(struct memory *memory, gpa_t at, uint64_t size, int file_fd, uint64_t offset)
+{
+	uint64_t position;
+	void *mapped;
+	int r = offset_of(memory, at, size, &position);
+
+	if (r < 0)
+		return r;
+	if (memory->huge_pages)
+		return -EOPNOTSUPP;
+	if (at.value % SMALL_PAGE || size % SMALL_PAGE || offset % SMALL_PAGE)
+		return -EINVAL;
+	return sys_mmap(memory->host + position, size, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, file_fd, offset, &mapped);
+}
+
+uint64_t memory_allocated_kib(const struct memory *memory)
+{
+	struct stat status;
+
+	if (SYS(fstat, memory->fd, &status) < 0)
+		return 0;
+	return (uint64_t)status.st_blocks / 2;
+}

@@ -1,0 +1,35 @@
+#pragma once
+#include "arch/arch.h"
+#include "base/error.h"
+#include "base/gmem.h"
+
+/*
+ * Guest RAM: one sealed memfd, mapped once, in which the ranges of the guest's address space lie
+ * one behind the other. Set up by one thread before the first vCPU runs; constant after that.
+ */
+struct memory {
+	int fd;
+	uint8_t *host; /* the whole file */
+	uint64_t size;
+	bool huge_pages;
+	size_t range_count;
+	struct arch_range ranges[ARCH_MAX_RAM_RANGES];
+	struct gmem gmem;
+};
+
+int memory_init(struct memory *memory, uint64_t size, bool huge_pages, struct error *err);
+/* Accepts a zeroed one. */
+void memory_finish(struct memory *memory);
+
+/* One slot for each range; before any in-kernel device exists. */
+int memory_register(const struct memory *memory, int vm_fd, struct error *err);
+
+/* Whole pages of `file_fd` in place of guest memory: the guest's writes stay private to this
+ * process. Only for pages that no other process must see changed. -EOPNOTSUPP with huge pages. */
+int memory_map_file(struct memory *memory, gpa_t at, uint64_t size, int file_fd, uint64_t offset);
+
+/* To guest memory, in the way that costs the host least. */
+int memory_copy(struct memory *memory, gpa_t to, const void *from, size_t size);
+
+/* Guest memory the host has allocated until now, mapped files not counted. */
+uint64_t memory_allocated_kib(const struct memory *memory);

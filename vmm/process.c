@@ -1,0 +1,338 @@
+/* The runtime's side: start the VMM process, speak to it, see it end. */
+#include "base/own.h"
+#include "base/sys.h"
+#include "vmm/control.h"
+#include "vmm/kvm.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+enum { CHILD_SOCKET = 3, MAX_BOUND = 1024, DUMP_TIMEOUT_MS = 5000 };
+
+struct event_node {
+	struct event_node *next;
+	struct vmm_event event;
+};
+
+struct vmm {
+	pid_t pid;
+	int pidfd, socket;
+	bool ended;                 /* VMM_EVENT_ENDED was given out */
+	struct event_node *waiting; /* came while an answer was waited for; oldest first */
+	size_t bound_count;
+	uint32_t bound[MAX_BOUND]; /* not connected to yet */
+};
+
+/* The following runs in the child of vfork, which shares our memory: system calls only. */
+static bool place_fd(int from, int to)
+{
+	if (from == to)
+		return fcntl(to, F_SETFD, 0) == 0;
+	return dup2(from, to) == to;
+}
+
+static void become_vmm(int socket, int null, pid_t parent)
+{
+	static char name[] = "katavm-vmm", number[] = "3";
+	char *argv[] = { name, number, NULL }, *environment[] = { NULL };
+	sigset_t none;
+
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+		return;
+	(void)setsid(); /* the terminal's signals are for the container, not for its machine */
+	(void)sigemptyset(&none);
+	if (sigprocmask(SIG_SETMASK, &none, NULL) < 0)
+		return;
+	if (!place_fd(null, 0) || !place_fd(null, 1) || !place_fd(socket, CHILD_SOCKET))
+		return;
+	if (fcntl(2, F_GETFD) < 0 && !place_fd(null, 2))
+		return;
+	if (close_range(CHILD_SOCKET + 1, ~0U, 0) < 0)
+		return;
+	(void)execve("/proc/self/exe", argv, environment);
+}
+
+static int spawn(struct vmm *vmm, int socket, struct error *err)
+{
+	own_fd null = sys_open(AT_FDCWD, "/dev/null", O_RDWR, 0);
+	own_fd high = (int)SYS(fcntl, socket, F_DUPFD_CLOEXEC, CHILD_SOCKET + 1);
+	pid_t parent = getpid(), pid;
+
+	if (null < 0)
+		return error_set(err, null, "/dev/null: open: %s", sys_text(null));
+	if (high < 0)
+		return error_set(err, high, "VMM: control socket: %s", sys_text(high));
+	pid = vfork();
+	if (pid == 0) {
+		become_vmm(high, null, parent);
+		_exit(127);
+	}
+	if (pid < 0)
+		return error_set(err, (int)sys_result(pid), "VMM: start its process: %s",
+				 sys_text((int)sys_result(pid)));
+	vmm->pid = pid;
+	vmm->pidfd = (int)SYS(pidfd_open, pid, 0U);
+	if (vmm->pidfd < 0)
+		return error_set(err, vmm->pidfd, "VMM: watch its process: %s",
+				 sys_text(vmm->pidfd));
+	return 0;
+}
+
+static void describe_death(const struct vmm *vmm, char *text, size_t size)
+{
+	siginfo_t info = { 0 };
+	long r;
+
+	/* Its socket closed because it ended; one that closed it alone is ended here. */
+	(void)SYS(pidfd_send_signal, vmm->pidfd, SIGKILL, NULL, 0U);
+	r = SYS_RETRY(waitid, P_PIDFD, (id_t)vmm->pidfd, &info, WEXITED | WNOWAIT);
+	if (r < 0)
+		(void)snprintf(text, size, "the VMM process is gone");
+	else if (info.si_code == CLD_EXITED)
+		(void)snprintf(text, size, "the VMM process ended with status %d", info.si_status);
+	else
+		(void)snprintf(text, size, "the VMM process was killed by signal %d (SIG%s)",
+			       info.si_status, sigabbrev_np(info.si_status));
+}
+
+static int boot(struct vmm *vmm, const struct vmm_config *config, int kvm_fd, struct error *err)
+{
+	struct control_message message;
+	int fds[CONTROL_MAX_FDS], r;
+	char text[128];
+	size_t count;
+
+	r = control_pack_config(config, kvm_fd, &message, fds, &count, err);
+	if (r < 0)
+		return r;
+	r = control_send(vmm->socket, &message, fds, count);
+	if (r < 0)
+		return error_set(err, r, "VMM: hand over its configuration: %s", sys_text(r));
+	r = control_receive(vmm->socket, true, &message, fds, &count);
+	if (r == 0) {
+		describe_death(vmm, text, sizeof text);
+		return error_set(err, -EPIPE, "VMM: start: %s", text);
+	}
+	if (r < 0 || message.kind != CONTROL_READY)
+		return error_set(err, -EPROTO, "VMM: start: it answered nonsense");
+	if (message.body.result.code < 0)
+		return error_set(err, message.body.result.code, "%s", message.body.result.text);
+	return 0;
+}
+
+int vmm_start(const struct vmm_config *config, struct vmm **out, struct error *err)
+{
+	struct vmm *vmm = calloc(1, sizeof *vmm);
+	own_fd kvm_fd = -EBADF, theirs = -EBADF;
+	int pair[2], r;
+
+	if (!vmm)
+		return error_set(err, -ENOMEM, "VMM: no memory");
+	vmm->socket = vmm->pidfd = -EBADF;
+	kvm_fd = kvm_open(err);
+	r = kvm_fd < 0 ? kvm_fd : 0;
+	if (r == 0) {
+		r = (int)SYS(socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair);
+		if (r < 0)
+			(void)error_set(err, r, "VMM: control socket: %s", sys_text(r));
+	}
+	if (r == 0) {
+		vmm->socket = pair[0];
+		theirs = pair[1];
+		r = spawn(vmm, theirs, err);
+		close_fd(&theirs); /* the child's copy is the last: its end is our end of file */
+	}
+	if (r == 0)
+		r = boot(vmm, config, kvm_fd, err);
+	if (r < 0) {
+		vmm_destroy(vmm);
+		return r;
+	}
+	*out = vmm;
+	return 0;
+}
+
+int vmm_event_fd(const struct vmm *vmm)
+{
+	return vmm->socket;
+}
+
+static void forget_port(struct vmm *vmm, uint32_t port)
+{
+	for (size_t i = 0; i < vmm->bound_count; i++)
+		if (vmm->bound[i] == port) {
+			vmm->bound[i] = vmm->bound[--vmm->bound_count];
+			return;
+		}
+}
+
+static void fill_death(const struct vmm *vmm, struct vmm_event *event)
+{
+	*event = (struct vmm_event){ .kind = VMM_EVENT_ENDED,
+				     .end = VMM_END_KILLED,
+				     .time_ns = sys_monotonic_ns() };
+	describe_death(vmm, event->text, sizeof event->text);
+}
+
+static bool receive_event(struct vmm *vmm, struct vmm_event *event)
+{
+	struct control_message message;
+	int fds[CONTROL_MAX_FDS], r;
+	size_t count;
+
+	r = control_receive(vmm->socket, false, &message, fds, &count);
+	if (r == -EAGAIN)
+		return false;
+	if (r == 1 && message.kind == CONTROL_EVENT)
+		*event = message.body.event;
+	else
+		fill_death(vmm, event); /* gone, or no longer ours to trust */
+	return true;
+}
+
+int vmm_next_event(struct vmm *vmm, struct vmm_event *event)
+{
+	struct event_node *first = vmm->waiting;
+
+	if (vmm->ended)
+		return 0;
+	if (first) {
+		*event = first->event;
+		vmm->waiting = first->next;
+		free(first);
+	} else if (!receive_event(vmm, event)) {
+		return 0;
+	}
+	if (event->kind == VMM_EVENT_CONNECTED)
+		forget_port(vmm, event->port);
+	vmm->ended = event->kind == VMM_EVENT_ENDED;
+	return 1;
+}
+
+static int send_port(const struct vmm *vmm, enum control_kind kind, struct control_port port,
+		     int fd, struct error *err)
+{
+	struct control_message message = { .kind = kind };
+	int r;
+
+	message.body.port = port;
+	r = control_send(vmm->socket, &message, &fd, 1);
+	if (r < 0)
+		return error_set(err, r, "VMM: port %u: %s", port.port, sys_text(r));
+	return 0;
+}
+
+int vmm_bind_port(struct vmm *vmm, uint32_t port, int fd, enum vmm_stream stream, struct error *err)
+{
+	int r;
+
+	for (size_t i = 0; i < vmm->bound_count; i++)
+		if (vmm->bound[i] == port)
+			return error_set(err, -EEXIST, "VMM: port %u is bound already", port);
+	if (vmm->bound_count == MAX_BOUND)
+		return error_set(err, -ENOSPC, "VMM: %d ports are bound already", MAX_BOUND);
+	r = send_port(vmm, CONTROL_BIND,
+		      (struct control_port){ .port = port, .stream = (uint32_t)stream }, fd, err);
+	if (r == 0)
+		vmm->bound[vmm->bound_count++] = port;
+	return r;
+}
+
+int vmm_listen_port(struct vmm *vmm, uint32_t port, int listen_fd, struct error *err)
+{
+	return send_port(vmm, CONTROL_LISTEN, (struct control_port){ .port = port }, listen_fd,
+			 err);
+}
+
+static int keep_event(struct vmm *vmm, const struct vmm_event *event)
+{
+	struct event_node *node = calloc(1, sizeof *node), **last = &vmm->waiting;
+
+	if (!node)
+		return -ENOMEM;
+	node->event = *event;
+	while (*last)
+		last = &(*last)->next;
+	*last = node;
+	return 0;
+}
+
+int vmm_dump_log(struct vmm *vmm, int fd, struct error *err)
+{
+	struct control_message message = { .kind = CONTROL_DUMP_LOG };
+	int fds[CONTROL_MAX_FDS], r;
+	size_t count;
+
+	r = control_send(vmm->socket, &message, &fd, 1);
+	while (r == 0) {
+		struct pollfd poll_fd = { .fd = vmm->socket, .events = POLLIN };
+
+		if (SYS_RETRY(poll, &poll_fd, 1, DUMP_TIMEOUT_MS) <= 0)
+			return error_set(err, -ETIMEDOUT, "VMM: kernel log: it does not answer");
+		r = control_receive(vmm->socket, true, &message, fds, &count);
+		if (r == 0)
+			r = -EPIPE;
+		else if (r == 1 && message.kind == CONTROL_EVENT)
+			r = keep_event(vmm, &message.body.event);
+		else if (r == 1 && message.kind == CONTROL_DUMPED)
+			break;
+		else if (r == 1)
+			r = -EPROTO;
+	}
+	if (r < 0)
+		return error_set(err, r, "VMM: kernel log: %s", sys_text(r));
+	if (message.body.result.code < 0)
+		return error_set(err, message.body.result.code, "%s", message.body.result.text);
+	return 0;
+}
+
+pid_t vmm_pid(const struct vmm *vmm)
+{
+	return vmm->pid;
+}
+
+static void kill_process(const struct vmm *vmm)
+{
+	if (vmm->pidfd >= 0)
+		(void)SYS(pidfd_send_signal, vmm->pidfd, SIGKILL, NULL, 0U);
+	else if (vmm->pid > 0) /* not reaped yet, so the number is still its own */
+		(void)SYS(kill, vmm->pid, SIGKILL);
+}
+
+void vmm_abandon(struct vmm *vmm)
+{
+	if (!vmm)
+		return;
+	kill_process(vmm);
+	close_fd(&vmm->socket);
+	close_fd(&vmm->pidfd);
+	while (vmm->waiting) {
+		struct event_node *node = vmm->waiting;
+
+		vmm->waiting = node->next;
+		free(node);
+	}
+	free(vmm);
+}
+
+void vmm_destroy(struct vmm *vmm)
+{
+	siginfo_t info;
+
+	if (!vmm)
+		return;
+	if (vmm->pid > 0) {
+		kill_process(vmm);
+		(void)SYS_RETRY(waitid, P_PID, (id_t)vmm->pid, &info, WEXITED);
+		vmm->pid = 0;
+		close_fd(&vmm->pidfd);
+	}
+	vmm_abandon(vmm);
+}

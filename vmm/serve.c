@@ -1,0 +1,172 @@
+/*
+ * The VMM process: takes its configuration from the control socket, builds the machine, and serves
+ * devices and control messages on one thread until the other end of the socket is gone. It outlives
+ * its guest, so that the guest's memory can still be asked why it died. Not one path is opened.
+ */
+#include "base/log.h"
+#include "base/own.h"
+#include "base/sys.h"
+#include "devices/io.h"
+#include "vmm/control.h"
+#include "vmm/machine.h"
+
+#include <malloc.h>
+#include <stdio.h>
+#include <string.h>
+
+struct server {
+	int socket;
+	struct io *io;
+	struct machine *machine;
+	struct io_op readable;
+};
+
+static void send_event(struct server *server, const struct vmm_event *event)
+{
+	struct control_message message = { .kind = CONTROL_EVENT };
+
+	message.body.event = *event;
+	message.body.event.time_ns = sys_monotonic_ns();
+	(void)control_send(server->socket, &message, NULL, 0); /* gone: the socket's end says so */
+}
+
+static void send_result(int socket, enum control_kind kind, int code, const char *text)
+{
+	struct control_message message = { .kind = kind };
+
+	message.body.result.code = code;
+	(void)snprintf(message.body.result.text, sizeof message.body.result.text, "%s", text);
+	(void)control_send(socket, &message, NULL, 0);
+}
+
+static void on_connected(void *context, uint32_t port)
+{
+	struct server *server = context;
+
+	send_event(server,
+		   &(struct vmm_event){ .kind = VMM_EVENT_CONNECTED,
+					.port = port,
+					.entered_ns = machine_entered_ns(server->machine),
+					.exits = machine_exits(server->machine),
+					.memory_kib = machine_memory_kib(server->machine) });
+}
+
+static void on_closed(void *context, uint32_t port, int write_error)
+{
+	send_event(context, &(struct vmm_event){ .kind = VMM_EVENT_CLOSED,
+						 .port = port,
+						 .written_error = write_error });
+}
+
+static void on_ended(void *context, enum vmm_end end, const char *text)
+{
+	struct vmm_event event = { .kind = VMM_EVENT_ENDED, .end = end };
+
+	(void)snprintf(event.text, sizeof event.text, "%s", text);
+	send_event(context, &event);
+}
+
+static void dump_log(struct server *server, int fd)
+{
+	struct error err = { 0 };
+	int r = machine_dump_log(server->machine, fd, &err);
+
+	send_result(server->socket, CONTROL_DUMPED, r, r < 0 ? err.text : "");
+}
+
+/* A port that cannot be bound is refused to the guest, whose owner then sees it never connected. */
+static void handle(struct server *server, const struct control_message *message, int *fd)
+{
+	const struct control_port *port = &message->body.port;
+	int r = 0;
+
+	if (message->kind == CONTROL_BIND)
+		r = machine_bind(server->machine, port->port, *fd, (enum vmm_stream)port->stream);
+	else if (message->kind == CONTROL_LISTEN)
+		r = machine_listen(server->machine, port->port, *fd);
+	else if (message->kind == CONTROL_DUMP_LOG)
+		dump_log(server, *fd);
+	if (r < 0)
+		log_warning("port %u: %s", port->port, sys_text(r));
+	else if (message->kind != CONTROL_DUMP_LOG)
+		(void)take_fd(fd);
+}
+
+static void on_readable(struct io_op *op, int result)
+{
+	struct server *server =
+	    (struct server *)((uint8_t *)op - offsetof(struct server, readable));
+	struct control_message message;
+	int fds[CONTROL_MAX_FDS], r;
+	size_t count;
+
+	(void)result;
+	while ((r = control_receive(server->socket, false, &message, fds, &count)) == 1) {
+		handle(server, &message, &fds[0]);
+		for (size_t i = 0; i < count; i++)
+			close_fd(&fds[i]);
+	}
+	if (r == -EAGAIN)
+		io_poll(server->io, &server->readable, server->socket, POLLIN, on_readable);
+	else
+		io_stop(server->io); /* nobody is left to serve, or it makes no sense */
+}
+
+static int build(struct server *server, struct error *err)
+{
+	struct control_message message;
+	int fds[CONTROL_MAX_FDS], kvm_fd, r;
+	struct vmm_config config;
+	size_t count;
+
+	r = control_receive(server->socket, true, &message, fds, &count);
+	if (r <= 0)
+		return error_set(err, r < 0 ? r : -EPIPE, "VMM: no configuration came");
+	if (message.kind != CONTROL_START)
+		return error_set(err, -EPROTO, "VMM: the first message is not a configuration");
+	control_unpack_config(&message.body.start, fds, &kvm_fd, &config);
+	r = io_create(&(struct io_config){ .backend = IO_BACKEND_AUTO }, &server->io);
+	if (r < 0)
+		return error_set(err, r, "VMM: event loop: %s", sys_text(r));
+	r = machine_create(&config, kvm_fd, server->io,
+			   &(struct machine_callbacks){ .connected = on_connected,
+							.closed = on_closed,
+							.ended = on_ended,
+							.context = server },
+			   &server->machine, err);
+	for (size_t i = 0; i < count; i++)
+		close_fd(&fds[i]);
+	return r;
+}
+
+static int serve(int socket)
+{
+	struct server server = { .socket = socket };
+	struct error err = { 0 };
+	int r = build(&server, &err);
+
+	if (r == 0) {
+		(void)io_attach(server.io);
+		io_poll(server.io, &server.readable, socket, POLLIN, on_readable);
+		r = machine_start(server.machine, &err);
+	}
+	send_result(socket, CONTROL_READY, r, r < 0 ? err.text : "");
+	if (r == 0)
+		r = io_run(server.io);
+	/* No unwinding: vCPUs may still run, and the end of the process releases everything. */
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int vmm_main(int argc, char **argv)
+{
+	char *end = NULL;
+	long socket = argc == 2 ? strtol(argv[1], &end, 10) : -1;
+
+	log_set_name("katavm-vmm");
+	if (!end || *end || socket < 3 || socket > 1023) {
+		log_error("started by katavm only, with the number of its control socket");
+		return EXIT_FAILURE;
+	}
+	(void)mallopt(M_ARENA_MAX, 1); /* an arena for each vCPU would cost more than it gives */
+	_exit(serve((int)socket));
+}

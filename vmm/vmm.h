@@ -1,0 +1,120 @@
+#pragma once
+#include "base/error.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/*
+ * The runtime's side of a sandbox's VMM process: start it, hand it descriptors, hear how it ends.
+ * The process opens nothing by path, so everything it will ever touch is in struct vmm_config or
+ * comes later through vmm_bind_port and vmm_listen_port. Every descriptor given here is borrowed:
+ * the VMM process receives a duplicate, the caller keeps and closes its own.
+ * Not thread-safe: one thread owns a struct vmm. Nothing here blocks unless it says so.
+ */
+enum {
+	VMM_MAX_DISKS = 24,
+	VMM_MAX_VCPUS = 32,
+	VMM_CMDLINE_SIZE = 1024,
+	VMM_SERIAL_SIZE = 20, /* virtio 1.3 section 5.2.6: not terminated when full */
+	VMM_GUEST_CID = 3,
+};
+
+struct vmm_disk {
+	int fd; /* a regular file or a block device, raw */
+	bool read_only;
+	char serial[VMM_SERIAL_SIZE]; /* how the guest finds it: /sys/block/vdX/serial */
+};
+
+struct vmm_config {
+	unsigned vcpu_count; /* 1..VMM_MAX_VCPUS */
+	uint64_t memory_mib; /* 32 or more */
+	bool huge_pages;     /* RAM in 2 MiB pages of the host's reserve */
+	int kernel_fd;       /* ELF vmlinux */
+	int initramfs_fd;    /* cpio, or -1 */
+	int console_fd;      /* kernel messages are written here; -1: the guest has no console */
+	char cmdline[VMM_CMDLINE_SIZE]; /* added behind katavm's own kernel parameters */
+	size_t disk_count;
+	struct vmm_disk disks[VMM_MAX_DISKS];
+};
+
+enum vmm_end { /* why the VM is no more; its process stays for vmm_dump_log until vmm_destroy */
+	       VMM_END_SHUTDOWN, /* the guest powered off */
+	       VMM_END_REBOOT,
+	       VMM_END_PANIC,
+	       VMM_END_TRIPLE_FAULT,
+	       VMM_END_ERROR,  /* the VMM could not go on: text says at what */
+	       VMM_END_KILLED, /* the process died without a word: text names the signal or status
+				*/
+};
+
+enum vmm_event_kind {
+	VMM_EVENT_CONNECTED, /* the guest connected to a bound port */
+	VMM_EVENT_CLOSED, /* that stream is over in both directions: every byte the guest sent has
+			     been written to the descriptor (or written_error says why not) */
+	VMM_EVENT_ENDED,  /* the VM has ended; the last event */
+};
+
+struct vmm_event {
+	enum vmm_event_kind kind;
+	uint32_t port;     /* CONNECTED, CLOSED */
+	int written_error; /* CLOSED: 0 or -errno of the write that failed (reader gone: -EPIPE) */
+	enum vmm_end end;  /* ENDED */
+	char text[200];    /* ENDED: one sentence for the user */
+	uint64_t time_ns;  /* host CLOCK_MONOTONIC when it happened */
+	uint64_t entered_ns; /* CONNECTED: host CLOCK_MONOTONIC just before the first KVM_RUN */
+	uint64_t exits;      /* CONNECTED: user-space exits of all vCPUs until now */
+	uint64_t memory_kib; /* CONNECTED: guest memory allocated on the host until now */
+};
+
+/* How a port's stream is joined to a descriptor. Seen from the guest. */
+enum vmm_stream {
+	VMM_STREAM_READ,  /* the guest reads what the descriptor gives (stdin) */
+	VMM_STREAM_WRITE, /* what the guest writes goes to the descriptor (stdout) */
+	VMM_STREAM_BOTH,  /* a socket: control connection */
+};
+
+struct vmm;
+
+/* Start the VMM process (this executable again, role katavm-vmm) and boot. Returns when the
+ * configuration was taken over, not when the guest is up. Errors name the step that failed, also
+ * those found inside the new process before the first vCPU ran. The VM dies with the calling
+ * thread: call it from one that lives as long as the sandbox. */
+int vmm_start(const struct vmm_config *config, struct vmm **out, struct error *err);
+
+/* Readable (poll it) when vmm_next_event has something to say. Owned by vmm. */
+int vmm_event_fd(const struct vmm *vmm);
+
+/* 1: *event was filled. 0: nothing now. After VMM_EVENT_ENDED it returns 0 for ever. */
+int vmm_next_event(struct vmm *vmm, struct vmm_event *event);
+
+/* The guest's next connection to host port `port` is joined to `fd`. One use; -EEXIST when the port
+ * is bound already. A port that is not bound refuses the guest's connection. */
+int vmm_bind_port(struct vmm *vmm, uint32_t port, int fd, enum vmm_stream stream,
+		  struct error *err);
+
+/* Every connection accepted on `listen_fd` (a Unix stream socket) becomes a new connection to the
+ * guest's port `port`. */
+int vmm_listen_port(struct vmm *vmm, uint32_t port, int listen_fd, struct error *err);
+
+/* Writes the guest kernel's messages to `fd`, read from its memory: for a guest that never came up,
+ * and after VMM_EVENT_ENDED (but VMM_END_KILLED) until vmm_destroy. Costs a good boot nothing.
+ * Blocks, for seconds at the most; call vmm_next_event until it returns 0 afterwards, what came
+ * meanwhile is kept there. -ENODATA: the kernel has not logged yet. */
+int vmm_dump_log(struct vmm *vmm, int fd, struct error *err);
+
+/* Process id of the VMM, for cgroups and for looking at its memory. */
+pid_t vmm_pid(const struct vmm *vmm);
+
+/* Kill what still runs, reap it, free. Accepts NULL. Blocks until the process is gone. */
+void vmm_destroy(struct vmm *vmm);
+
+/* The same without waiting, for a process that ends right after: tearing a VM down takes the host
+ * some milliseconds, which then nobody waits for. Whoever inherits our children reaps it. */
+void vmm_abandon(struct vmm *vmm);
+
+/* main() of the VMM role: argv as vmm_start made it. */
+int vmm_main(int argc, char **argv);
+
+/* main() of `katavm vmm --config FILE`: drive a VM alone, for debugging kernels. */
+int vmm_standalone_main(int argc, char **argv);
