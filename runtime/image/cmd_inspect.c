@@ -1,0 +1,149 @@
+#include "runtime/image/commands.h"
+
+#include "base/own.h"
+#include "runtime/image/digest.h"
+#include "runtime/image/document.h"
+#include "runtime/image/list.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { EXIT_FAILED = 1 };
+
+static void add_text(json_object *object, const char *key, const char *text)
+{
+	(void)json_object_object_add(object, key, json_object_new_string(text ? text : ""));
+}
+
+/* Moves a field of the configuration as it is. */
+static void add_field(json_object *object, const char *key, json_object *from, const char *field)
+{
+	json_object *value = NULL;
+
+	if (json_object_object_get_ex(from, field, &value) && value)
+		(void)json_object_object_add(object, key, json_object_get(value));
+}
+
+static int add_names(const struct store *store, const struct record *record, json_object *object,
+		     struct error *err)
+{
+	own_mem struct record_name *names = NULL;
+	json_object *tags = json_object_new_array(), *digests = json_object_new_array();
+	size_t count = 0;
+	int r = record_names(store, &names, &count, err);
+
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		const char *familiar = reference_familiar(names[i].name);
+		const char *slash = strrchr(familiar, '/');
+		size_t end = strcspn(slash ? slash : familiar, ":@") +
+			     (slash ? (size_t)(slash - familiar) : 0);
+		char text[2 * STORE_NAME_SIZE];
+
+		if (strcmp(names[i].id, record->id) != 0)
+			continue;
+		if (!strchr(familiar, '@'))
+			(void)json_object_array_add(tags, json_object_new_string(familiar));
+		if (!names[i].digest[0])
+			continue;
+		(void)snprintf(text, sizeof text, "%.*s@%s", (int)end, familiar, names[i].digest);
+		(void)json_object_array_add(digests, json_object_new_string(text));
+	}
+	(void)json_object_object_add(object, "RepoTags", tags);
+	(void)json_object_object_add(object, "RepoDigests", digests);
+	return r;
+}
+
+static json_object *layers_object(const struct record *record)
+{
+	json_object *layers = json_object_new_array();
+
+	for (size_t i = record->layer_count; i-- > 0;) /* shown bottom first, as diff ids are */
+		(void)json_object_array_add(layers, json_object_new_string(record->layers[i]));
+	return layers;
+}
+
+static int describe(const struct store *store, const char *text, json_object **out,
+		    struct error *err)
+{
+	struct document document = { .what = "the image's configuration", .err = err };
+	own_mem char *config_text = NULL;
+	own_json *config = NULL;
+	json_object *object, *rootfs = NULL;
+	struct record_name name;
+	struct record record;
+	size_t size;
+	int r = list_find(store, text, &name, &record, err);
+
+	if (r == 0)
+		r = store_read(store->blobs_fd, digest_hex(record.id), &config_text, &size, err);
+	if (r == -ENOENT && !config_text && err->code != -ENOENT)
+		r = error_set(err, r, "the configuration of image %.19s is missing: pull it again",
+			      record.id);
+	if (r == 0)
+		r = document_parse(&document, config_text, size, json_type_object, &config);
+	if (r < 0)
+		return r;
+	object = json_object_new_object();
+	add_text(object, "Id", record.id);
+	r = add_names(store, &record, object, err);
+	add_text(object, "ManifestDigest", record.manifest);
+	add_field(object, "Created", config, "created");
+	add_field(object, "Author", config, "author");
+	add_text(object, "Os", record.platform.os);
+	add_text(object, "Architecture", record.platform.architecture);
+	if (record.platform.variant[0])
+		add_text(object, "Variant", record.platform.variant);
+	(void)json_object_object_add(object, "Size", json_object_new_uint64(record.size));
+	add_field(object, "Config", config, "config");
+	if (json_object_object_get_ex(config, "rootfs", &rootfs))
+		(void)json_object_object_add(object, "RootFS", json_object_get(rootfs));
+	(void)json_object_object_add(object, "StoredLayers", layers_object(&record));
+	add_field(object, "History", config, "history");
+	if (r < 0)
+		(void)json_object_put(object);
+	else
+		*out = object;
+	return r;
+}
+
+static int inspect_main(const struct options *options)
+{
+	own_json *list = json_object_new_array();
+	struct store store;
+	struct error err = { 0 };
+	own_fd lock = -1;
+	int status = 0, r = store_open(options_value(options, "root"), &store, &err);
+
+	if (r == 0)
+		r = store_lock(&store, false, &lock, &err);
+	if (r < 0) {
+		(void)fprintf(stderr, "katavm: %s\n", err.text);
+		return EXIT_FAILED;
+	}
+	for (size_t i = 0; i < options->argument_count; i++) {
+		json_object *object;
+
+		err = (struct error){ 0 };
+		if (describe(&store, options->arguments[i], &object, &err) == 0) {
+			(void)json_object_array_add(list, object);
+			continue;
+		}
+		(void)fprintf(stderr, "katavm: %s\n", err.text);
+		status = EXIT_FAILED;
+	}
+	store_close(&store);
+	(void)printf("%s\n", json_object_to_json_string_ext(
+				 list, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+					   JSON_C_TO_STRING_NOSLASHESCAPE));
+	return status;
+}
+
+const struct command image_inspect_command = {
+	.name = "inspect",
+	.arguments = "IMAGE...",
+	.summary = "Show everything about images, as JSON",
+	.min_arguments = 1,
+	.max_arguments = OPTIONS_ANY_NUMBER,
+	.main = inspect_main,
+};

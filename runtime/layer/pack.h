@@ -1,0 +1,25 @@
+#pragma once
+#include "base/error.h"
+#include "runtime/layer/tar.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What the tar-reading child does: uncompressed tars in, an image out. Trusts nothing it reads. */
+struct pack_options {
+	unsigned layer_count;
+	bool bottom; /* see layer.h */
+	uint64_t max_entries;
+	uint8_t uuid[16];
+};
+
+struct pack_result {
+	uint64_t image_bytes;
+	uint64_t inodes;
+};
+
+/* source gives the tars one after the other: its `next` answers 0 once at the end of each. Each is
+ * read to its end, also what is behind the archive's end. Errors as layer.h has them. */
+int pack_layers(const struct tar_source *source, const struct pack_options *options, int image_fd,
+		struct pack_result *result, struct error *err);

@@ -1,0 +1,159 @@
+#include "runtime/sandbox.h"
+
+#include "base/own.h"
+#include "base/sys.h"
+#include "runtime/paths.h"
+#include "runtime/scratch.h"
+#include "runtime/spec.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static const uint64_t MIB = UINT64_C(1) << 20;
+
+/* An agent's answers are small; a guest that sends more is not one of ours. */
+enum { ANSWER_MAX = 256 << 10 };
+
+static int open_lib(const char *name, int *out, struct error *err)
+{
+	char path[PATH_MAX];
+	int result = paths_lib(name, path, err), fd;
+
+	if (result < 0)
+		return result;
+	fd = sys_open(AT_FDCWD, path, O_RDONLY, 0);
+	if (fd < 0)
+		return error_set(err, fd, "open %.180s: %s", path, sys_text(fd));
+	*out = fd;
+	return 0;
+}
+
+static int open_kernel(const struct run_config *config, int *out, struct error *err)
+{
+	int fd;
+
+	if (!config->kernel)
+		return open_lib("vmlinux", out, err);
+	fd = sys_open(AT_FDCWD, config->kernel, O_RDONLY, 0);
+	if (fd < 0)
+		return error_set(err, fd, "open the kernel %.150s: %s", config->kernel,
+				 sys_text(fd));
+	*out = fd;
+	return 0;
+}
+
+/* What the guest's kernel and its tables of pages take, on top of what the container may use. */
+static uint64_t vm_memory_mib(uint64_t container_bytes)
+{
+	uint64_t mib = (container_bytes + MIB - 1) / MIB;
+
+	return mib + 40 + mib / 64;
+}
+
+static int add_disks(const struct image *image, int scratch_fd, struct vmm_config *vm)
+{
+	for (size_t i = 0; i < image->layer_count; i++) {
+		struct vmm_disk *disk = &vm->disks[vm->disk_count++];
+		char serial[16];
+
+		spec_layer_serial(i, serial);
+		disk->fd = image->layers[i].fd;
+		disk->read_only = true;
+		(void)memcpy(disk->serial, serial, strlen(serial));
+	}
+	if (scratch_fd >= 0) {
+		struct vmm_disk *disk = &vm->disks[vm->disk_count++];
+
+		disk->fd = scratch_fd;
+		(void)memcpy(disk->serial, SPEC_SCRATCH_SERIAL, strlen(SPEC_SCRATCH_SERIAL));
+	}
+	return 0;
+}
+
+static int start_vm(const struct run_config *config, const struct image *image, struct vmm **out,
+		    struct error *err)
+{
+	own_fd kernel = -1;
+	own_fd initramfs = -1;
+	own_fd scratch = -1;
+	char root[PATH_MAX];
+	struct vmm_config vm = {
+		.vcpu_count = config->vcpu_count,
+		.memory_mib = vm_memory_mib(config->memory_bytes),
+		.console_fd = -1,
+	};
+	int result = open_kernel(config, &kernel, err);
+
+	if (result == 0)
+		result = open_lib("initramfs.cpio", &initramfs, err);
+	if (result == 0 && config->disk_bytes > 0) {
+		result = paths_root(config->root, root, err);
+		if (result == 0)
+			result = scratch_open(root, config->disk_bytes, &scratch, err);
+	}
+	if (result == 0)
+		result = add_disks(image, scratch, &vm);
+	if (result < 0)
+		return result;
+	vm.kernel_fd = kernel;
+	vm.initramfs_fd = initramfs;
+	return vmm_start(&vm, out, err);
+}
+
+int sandbox_start(const struct run_config *config, const struct image *image, struct sandbox *out,
+		  struct error *err)
+{
+	struct sandbox sandbox = { 0 };
+	int ends[2];
+	int result = start_vm(config, image, &sandbox.vmm, err);
+
+	if (result < 0)
+		return result;
+	result = (int)SYS(socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends);
+	if (result < 0) {
+		sandbox_finish(&sandbox);
+		return error_set(err, result, "make the control connection: %s", sys_text(result));
+	}
+	result = vmm_bind_port(sandbox.vmm, SPEC_PORT_CONTROL, ends[1], VMM_STREAM_BOTH, err);
+	(void)close(ends[1]);
+	if (result == 0) {
+		result = ttrpc_client_create(ends[0], ANSWER_MAX, &sandbox.agent);
+		if (result < 0)
+			(void)error_set(err, result, "make the control connection: %s",
+					sys_text(result));
+	} else {
+		(void)close(ends[0]);
+	}
+	if (result < 0) {
+		sandbox_finish(&sandbox);
+		return result;
+	}
+	*out = sandbox;
+	return 0;
+}
+
+int sandbox_connect_stdio(struct sandbox *sandbox, const struct run_config *config,
+			  struct error *err)
+{
+	int result = 0;
+
+	if (config->interactive)
+		result = vmm_bind_port(sandbox->vmm, SPEC_PORT_STDIN, STDIN_FILENO, VMM_STREAM_READ,
+				       err);
+	if (result == 0)
+		result = vmm_bind_port(sandbox->vmm, SPEC_PORT_STDOUT, STDOUT_FILENO,
+				       VMM_STREAM_WRITE, err);
+	if (result == 0 && !config->terminal)
+		result = vmm_bind_port(sandbox->vmm, SPEC_PORT_STDERR, STDERR_FILENO,
+				       VMM_STREAM_WRITE, err);
+	return result;
+}
+
+void sandbox_finish(struct sandbox *sandbox)
+{
+	vmm_destroy(sandbox->vmm);
+	ttrpc_client_destroy(sandbox->agent);
+	*sandbox = (struct sandbox){ 0 };
+}

@@ -1,0 +1,23 @@
+#pragma once
+#include "agent/protocol/ttrpc_client.h"
+#include "base/error.h"
+#include "runtime/image/image.h"
+#include "runtime/run_config.h"
+#include "vmm/vmm.h"
+
+/* One VM with its image's disks, and the connection to the agent in it. One thread owns it. */
+struct sandbox {
+	struct vmm *vmm;
+	struct ttrpc_client *agent; /* calls may be made as soon as the guest has connected */
+};
+
+/* Starts the VM; it boots while this returns. The image's descriptors are borrowed. */
+int sandbox_start(const struct run_config *config, const struct image *image, struct sandbox *out,
+		  struct error *err);
+
+/* The process's stdin, stdout and stderr will be this process's descriptors 0, 1 and 2. */
+int sandbox_connect_stdio(struct sandbox *sandbox, const struct run_config *config,
+			  struct error *err);
+
+/* Ends whatever is still there. Accepts a zeroed one. */
+void sandbox_finish(struct sandbox *sandbox);

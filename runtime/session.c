@@ -1,0 +1,443 @@
+/*
+ * One thread, one poll loop over three descriptors: the VM's events, the agent's answers, signals.
+ * The process's output does not pass here: the VMM moves it straight to descriptors 1 and 2. The
+ * end is reached when the agent has answered the wait for the process *and* the VMM has said of
+ * each output stream that its last byte was written.
+ */
+#include "runtime/session.h"
+
+#include "base/own.h"
+#include "base/sys.h"
+#include "runtime/spec.h"
+#include "runtime/state.h"
+#include "runtime/terminal.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <time.h>
+
+enum {
+	ENTROPY_BYTES = 64,
+	IMPATIENCE = 3, /* so many SIGINT or SIGTERM end the VM itself */
+	OUTPUT_CLOSE_MS = 10000,
+};
+
+struct session {
+	const struct session_input *input;
+	struct terminal terminal;
+	int signal_fd;
+	uint64_t deadline_ns; /* of what is waited for; 0: none */
+	uint64_t kill_ns;     /* when the process is killed because it did not stop; 0: never */
+	unsigned open_outputs, stop_requests;
+	bool connected, started, exited, done;
+	int status;
+	struct vmm_event hello; /* of the control connection */
+};
+
+static const int forwarded[] = { SIGHUP,  SIGINT,   SIGQUIT, SIGTERM, SIGUSR1,
+				 SIGUSR2, SIGWINCH, SIGALRM, SIGPWR };
+
+static const ProtobufCServiceDescriptor *service(void)
+{
+	return &katavm__agent__v1__agent__descriptor;
+}
+
+static void say(const struct session *session, const char *text)
+{
+	/* in raw mode a line feed alone does not return to the line's start */
+	(void)fprintf(stderr, "katavm: %s%s", text,
+		      session->terminal.watch_fd >= 0 ? "\r\n" : "\n");
+}
+
+static void finish(struct session *session, int status)
+{
+	session->status = status;
+	session->done = true;
+}
+
+/* --- failing --- */
+
+/* Keeps the guest kernel's messages and says where. */
+static void keep_boot_log(struct session *session)
+{
+	const char *id = session->input->config->id;
+	char path[PATH_MAX], line[PATH_MAX + 80];
+	struct error err;
+	own_fd fd = -1;
+
+	if (state_boot_log_open(id, &fd, path, sizeof path, &err) < 0)
+		return;
+	if (vmm_dump_log(session->input->sandbox->vmm, fd, &err) < 0) {
+		(void)SYS(unlink, path);
+		return;
+	}
+	(void)snprintf(line, sizeof line, "its kernel's messages: %s   (katavm logs --boot %.12s)",
+		       path, id);
+	say(session, line);
+}
+
+static void fail_vm(struct session *session, const char *text)
+{
+	char line[320];
+
+	(void)snprintf(
+	    line, sizeof line, "%s: %s",
+	    session->started ? "the VM ended under the container" : "the VM did not start", text);
+	say(session, line);
+	keep_boot_log(session);
+	finish(session, SESSION_FAILED);
+}
+
+static void fail_agent(struct session *session, const char *step, const struct ttrpc_reply *reply)
+{
+	char line[640];
+
+	if (session->done || reply->error == -ECANCELED)
+		return;
+	if (reply->error < 0) /* the VM's own end comes with a better reason */
+		return;
+	(void)snprintf(line, sizeof line, "%s: %.500s", step, reply->text);
+	say(session, line);
+	finish(session, SESSION_FAILED);
+}
+
+/* --- the agent's answers --- */
+
+static void end_if_all_is_written(struct session *session)
+{
+	if (session->exited && session->open_outputs == 0)
+		finish(session, session->status);
+}
+
+static void on_process_end(void *context, const struct ttrpc_reply *reply)
+{
+	struct session *session = context;
+	const struct run_config *config = session->input->config;
+	const Katavm__Agent__V1__WaitProcessResponse *answer;
+
+	if (!reply->response) {
+		fail_agent(session, "wait for the process", reply);
+		return;
+	}
+	answer = (const void *)reply->response;
+	trace_stage(session->input->trace, "exit_seen", sys_monotonic_ns());
+	session->status = answer->signal ? SESSION_SIGNAL + (int)(answer->signal & 127)
+					 : (int)(answer->exit_code & 255);
+	if (answer->oom_killed && session->status == SESSION_SIGNAL + SIGKILL) {
+		char line[160];
+
+		(void)snprintf(line, sizeof line,
+			       "the container ran out of memory and was killed (its limit is "
+			       "%llu MiB: --memory)",
+			       (unsigned long long)(config->memory_bytes >> 20));
+		say(session, line);
+	}
+	session->exited = true;
+	session->deadline_ns = 0;
+	end_if_all_is_written(session);
+}
+
+static void trace_start(const struct session *session,
+			const Katavm__Agent__V1__SetUpSandboxResponse *answer, uint64_t exec_ns)
+{
+	const struct trace *trace = session->input->trace;
+	uint64_t offset = session->hello.time_ns - answer->agent_hello_ns; /* guest to host */
+
+	if (trace->fd < 0)
+		return;
+	trace_stage(trace, "guest_entry", session->hello.entered_ns);
+	trace_stage(trace, "guest_init", answer->agent_main_ns + offset);
+	trace_stage(trace, "agent_hello", session->hello.time_ns);
+	trace_stage(trace, "process_exec", exec_ns + offset);
+	trace_count(trace, "exits_to_hello", session->hello.exits);
+	trace_count(trace, "guest_touched_kib", session->hello.memory_kib);
+	trace_count(trace, "vmm_private_kib",
+		    trace_private_kib(vmm_pid(session->input->sandbox->vmm)));
+}
+
+static int status_of_exec(int error_number)
+{
+	if (error_number == ENOENT)
+		return SESSION_NOT_FOUND;
+	if (error_number == EACCES || error_number == ENOEXEC || error_number == EISDIR ||
+	    error_number == EPERM || error_number == ENOTDIR || error_number == ELOOP)
+		return SESSION_NOT_EXECUTABLE;
+	return SESSION_FAILED;
+}
+
+static void wait_for_process(struct session *session)
+{
+	Katavm__Agent__V1__WaitProcessRequest request =
+	    KATAVM__AGENT__V1__WAIT_PROCESS_REQUEST__INIT;
+	int result;
+
+	request.container_id = session->input->container->id;
+	result = ttrpc_client_call(session->input->sandbox->agent, service(), "WaitProcess",
+				   &request.base, 0, on_process_end, session);
+	if (result < 0)
+		fail_vm(session, sys_text(result));
+}
+
+static void on_set_up(void *context, const struct ttrpc_reply *reply)
+{
+	struct session *session = context;
+	const Katavm__Agent__V1__SetUpSandboxResponse *answer;
+	const Katavm__Agent__V1__StartProcessResponse *process;
+
+	if (!reply->response) {
+		fail_agent(session, "set up the container", reply);
+		return;
+	}
+	answer = (const void *)reply->response;
+	process = answer->n_containers == 1 ? answer->containers[0]->started : NULL;
+	if (!process) {
+		say(session, "the agent's answer is not about the container");
+		finish(session, SESSION_FAILED);
+		return;
+	}
+	if (process->exec_errno != 0) {
+		say(session, *process->message ? process->message : "the command did not start");
+		finish(session, status_of_exec(process->exec_errno));
+		return;
+	}
+	session->started = true;
+	session->deadline_ns = 0;
+	trace_start(session, answer, process->exec_ns);
+	wait_for_process(session);
+}
+
+/* Everything the guest needs, in one message. */
+static void send_container(struct session *session)
+{
+	Katavm__Agent__V1__SetUpSandboxRequest request =
+	    KATAVM__AGENT__V1__SET_UP_SANDBOX_REQUEST__INIT;
+	Katavm__Agent__V1__CreateContainerRequest *containers[] = { session->input->container };
+	uint8_t entropy[ENTROPY_BYTES];
+	struct timespec now;
+	int result;
+
+	if (SYS(clock_gettime, CLOCK_REALTIME, &now) == 0)
+		request.realtime_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	if (SYS_RETRY(getrandom, entropy, sizeof entropy, 0) == sizeof entropy) {
+		request.entropy.data = entropy;
+		request.entropy.len = sizeof entropy;
+	}
+	request.protocol_version = KATAVM__AGENT__V1__PROTOCOL_VERSION__PROTOCOL_VERSION_CURRENT;
+	request.hostname = session->input->container->hostname;
+	request.n_containers = 1;
+	request.containers = containers;
+	result = ttrpc_client_call(session->input->sandbox->agent, service(), "SetUpSandbox",
+				   &request.base, 0, on_set_up, session);
+	if (result < 0)
+		fail_vm(session, sys_text(result));
+}
+
+/* --- the VM's events --- */
+
+static void on_event(struct session *session, const struct vmm_event *event)
+{
+	bool output = event->port == SPEC_PORT_STDOUT || event->port == SPEC_PORT_STDERR;
+
+	switch (event->kind) {
+	case VMM_EVENT_CONNECTED:
+		if (event->port == SPEC_PORT_CONTROL && !session->connected) {
+			session->connected = true;
+			session->hello = *event;
+			send_container(session);
+		}
+		break;
+	case VMM_EVENT_CLOSED:
+		if (output && session->open_outputs > 0)
+			session->open_outputs--;
+		end_if_all_is_written(session);
+		break;
+	case VMM_EVENT_ENDED:
+		if (session->exited)
+			finish(session, session->status);
+		else if (!session->done)
+			fail_vm(session, event->text);
+		break;
+	}
+}
+
+static void take_events(struct session *session)
+{
+	struct vmm_event event;
+
+	while (!session->done && vmm_next_event(session->input->sandbox->vmm, &event) == 1)
+		on_event(session, &event);
+}
+
+/* --- signals --- */
+
+static void ignore_reply(void *context, const struct ttrpc_reply *reply)
+{
+	(void)context;
+	(void)reply;
+}
+
+static void signal_process(struct session *session, int number)
+{
+	Katavm__Agent__V1__SignalProcessRequest request =
+	    KATAVM__AGENT__V1__SIGNAL_PROCESS_REQUEST__INIT;
+
+	request.container_id = session->input->container->id;
+	request.signal = (uint32_t)number;
+	(void)ttrpc_client_call(session->input->sandbox->agent, service(), "SignalProcess",
+				&request.base, 0, ignore_reply, session);
+}
+
+static void resize_terminal(struct session *session)
+{
+	Katavm__Agent__V1__ResizeTerminalRequest request =
+	    KATAVM__AGENT__V1__RESIZE_TERMINAL_REQUEST__INIT;
+	unsigned short rows, columns;
+
+	terminal_size(STDIN_FILENO, &rows, &columns);
+	request.container_id = session->input->container->id;
+	request.rows = rows;
+	request.columns = columns;
+	(void)ttrpc_client_call(session->input->sandbox->agent, service(), "ResizeTerminal",
+				&request.base, 0, ignore_reply, session);
+}
+
+static void stop_process(struct session *session, int number)
+{
+	const struct run_config *config = session->input->config;
+
+	signal_process(session, number == SIGTERM
+				    ? spec_stop_signal(config, &session->input->image->config)
+				    : number);
+	if (number == SIGTERM && config->stop_seconds >= 0 && session->kill_ns == 0)
+		session->kill_ns =
+		    sys_monotonic_ns() + (uint64_t)config->stop_seconds * 1000000000 + 1;
+}
+
+static void on_signal(struct session *session, int number)
+{
+	bool stops = number == SIGINT || number == SIGTERM || number == SIGQUIT || number == SIGHUP;
+
+	if (number == SIGWINCH) {
+		if (session->started && session->input->config->terminal)
+			resize_terminal(session);
+		return;
+	}
+	if (stops && ++session->stop_requests >= IMPATIENCE) {
+		say(session, "asked to stop for the third time: ending the VM");
+		finish(session, SESSION_SIGNAL + number);
+	} else if (session->started) {
+		stop_process(session, number);
+	} else if (stops) { /* nothing is there yet that could take it */
+		finish(session, SESSION_SIGNAL + number);
+	}
+}
+
+static void take_signals(struct session *session)
+{
+	struct signalfd_siginfo info;
+
+	while (!session->done &&
+	       SYS_RETRY(read, session->signal_fd, &info, sizeof info) == sizeof info)
+		on_signal(session, (int)info.ssi_signo);
+}
+
+static int open_signals(void)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	for (size_t i = 0; i < sizeof forwarded / sizeof forwarded[0]; i++)
+		(void)sigaddset(&set, forwarded[i]);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	(void)signal(SIGPIPE, SIG_IGN);
+	return (int)SYS(signalfd, -1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* --- the loop --- */
+
+static int earlier(int left_ms, int right_ms)
+{
+	return left_ms < 0 || (right_ms >= 0 && right_ms < left_ms) ? right_ms : left_ms;
+}
+
+static int until(uint64_t deadline_ns)
+{
+	uint64_t now = deadline_ns ? sys_monotonic_ns() : 0;
+
+	if (!deadline_ns)
+		return -1;
+	return deadline_ns <= now ? 0 : (int)((deadline_ns - now) / 1000000 + 1);
+}
+
+static void check_deadlines(struct session *session)
+{
+	char text[120];
+
+	if (session->kill_ns && until(session->kill_ns) == 0) {
+		session->kill_ns = 0;
+		signal_process(session, SIGKILL);
+	}
+	if (session->done || !session->deadline_ns || until(session->deadline_ns) > 0)
+		return;
+	(void)snprintf(text, sizeof text, "%s within %u seconds (--timeout)",
+		       session->connected ? "the agent has not answered"
+					  : "the guest has not come up",
+		       session->input->config->timeout_seconds);
+	fail_vm(session, text);
+}
+
+static void loop(struct session *session)
+{
+	struct ttrpc_client *agent = session->input->sandbox->agent;
+	bool agent_gone = false;
+
+	while (!session->done) {
+		struct pollfd fds[] = {
+			{ .fd = vmm_event_fd(session->input->sandbox->vmm), .events = POLLIN },
+			{ .fd = session->signal_fd, .events = POLLIN },
+			{ .fd = agent_gone ? -1 : ttrpc_client_fd(agent),
+			  .events = ttrpc_client_events(agent) },
+		};
+		int timeout = earlier(until(session->deadline_ns), until(session->kill_ns));
+
+		(void)SYS(poll, fds, 3, earlier(timeout, ttrpc_client_timeout_ms(agent)));
+		if (fds[2].revents)
+			agent_gone = ttrpc_client_process(agent) < 0;
+		take_events(session);
+		take_signals(session);
+		if (!session->done)
+			check_deadlines(session);
+	}
+}
+
+int session_run(const struct session_input *input)
+{
+	const struct run_config *config = input->config;
+	struct session session = {
+		.input = input,
+		.terminal = TERMINAL_CLOSED,
+		.signal_fd = open_signals(),
+		.deadline_ns = sys_monotonic_ns() + (uint64_t)config->timeout_seconds * 1000000000,
+		.open_outputs = config->terminal ? 1 : 2,
+	};
+	struct error err;
+
+	if (session.signal_fd < 0) {
+		say(&session, "no signalfd(2) on this host");
+		return SESSION_FAILED;
+	}
+	if (config->terminal && config->interactive &&
+	    terminal_open(STDIN_FILENO, &session.terminal, &err) < 0) {
+		say(&session, err.text);
+		(void)close(session.signal_fd);
+		return SESSION_FAILED;
+	}
+	loop(&session);
+	terminal_close(&session.terminal);
+	(void)close(session.signal_fd);
+	return session.status;
+}

@@ -1,0 +1,20 @@
+#pragma once
+#include "agent/protocol/agent.pb-c.h"
+#include "runtime/image/image.h"
+#include "runtime/run_config.h"
+
+/* The file systems, devices and files every container gets, as Docker's have them. */
+void spec_mounts_add(const struct run_config *config, const struct image_config *image,
+		     struct arena *arena, Katavm__Agent__V1__CreateContainerRequest *request);
+void spec_devices_add(const struct run_config *config, struct arena *arena,
+		      Katavm__Agent__V1__CreateContainerRequest *request);
+void spec_files_add(const struct run_config *config, struct arena *arena,
+		    Katavm__Agent__V1__CreateContainerRequest *request);
+
+/* One message of a type made by protobuf-c, in an arena. */
+#define spec_new(arena, type, initial)                                                             \
+	__extension__({                                                                            \
+		type *new_ = arena_alloc((arena), sizeof(type));                                   \
+		*new_ = (type)initial;                                                             \
+		new_;                                                                              \
+	})

@@ -1,0 +1,77 @@
+#include "runtime/trace.h"
+
+#include "base/sys.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+void trace_open(struct trace *trace, const char *path)
+{
+	int fd = path ? sys_open(AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND, 0644) : -1;
+
+	trace->fd = fd < 0 ? -1 : fd;
+}
+
+void trace_close(struct trace *trace)
+{
+	if (trace->fd >= 0)
+		(void)close(trace->fd);
+	trace->fd = -1;
+}
+
+static void put(const struct trace *trace, const char *key, const char *name, const char *unit,
+		uint64_t value)
+{
+	char line[160];
+	int size;
+
+	if (trace->fd < 0)
+		return;
+	size = snprintf(line, sizeof line, "{\"%s\":\"%s\",\"%s\":%llu}\n", key, name, unit,
+			(unsigned long long)value);
+	(void)sys_write_all(trace->fd, line, (size_t)size);
+}
+
+void trace_stage(const struct trace *trace, const char *stage, uint64_t ns)
+{
+	put(trace, "stage", stage, "ns", ns);
+}
+
+void trace_count(const struct trace *trace, const char *name, uint64_t value)
+{
+	put(trace, "count", name, "value", value);
+}
+
+uint64_t trace_process_start_ns(void)
+{
+	struct timespec used = { 0 };
+
+	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+	return sys_monotonic_ns() - (uint64_t)used.tv_sec * 1000000000 - (uint64_t)used.tv_nsec;
+}
+
+/* The first line of a mapping in /proc/PID/smaps starts with an address, those of its counters with
+ * a capital letter. */
+uint64_t trace_private_kib(pid_t pid)
+{
+	char line[512];
+	unsigned long kib, total = 0;
+	int skip = 0;
+	FILE *file;
+
+	(void)snprintf(line, sizeof line, "/proc/%d/smaps", pid);
+	file = fopen(line, "re");
+	while (file && fgets(line, sizeof line, file)) {
+		if (line[0] < 'A' || line[0] > 'Z') /* the guest's memory and its kernel */
+			skip = strstr(line, "/memfd:") || strstr(line, "vmlinux");
+		else if (!skip && (sscanf(line, "Private_Clean: %lu", &kib) == 1 ||
+				   sscanf(line, "Private_Dirty: %lu", &kib) == 1))
+			total += kib;
+	}
+	if (file)
+		(void)fclose(file);
+	return total;
+}
