@@ -17,7 +17,8 @@
 #include <sys/mman.h>
 
 enum {
-	QUEUE_SIZE = 128,
+	/* The driver fills the queue with buffers of 4 KiB in slabs of 8. */
+	QUEUE_SIZE = 32,
 	PACKETS_PER_TURN = 128,
 	PAGE = 4096,
 	FIRST_PORT = 0x40000000,

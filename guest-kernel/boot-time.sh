@@ -29,7 +29,7 @@ gcc -O2 -static -nostdlib -ffreestanding -fno-pie -no-pie -fno-stack-protector -
 status=0
 timeout 300 qemu-system-x86_64 -M microvm,rtc=off,isa-serial=off,x-option-roms=off -accel tcg -icount shift=0,sleep=off -cpu max \
   -m "$memory" -nodefaults -no-user-config -display none -no-reboot -kernel "$vmlinux" -initrd "$dir/init.cpio" \
-  -append "panic=-1 noreplace-smp tsc=reliable tsc_early_khz=1000000 rcupdate.rcu_expedited=1 cgroup_no_v1=all swiotlb=noforce no_timer_check $*" \
+  -append "panic=-1 noreplace-smp tsc=reliable tsc_early_khz=1000000 rcupdate.rcu_expedited=1 cgroup_no_v1=all swiotlb=noforce slab_max_order=0 no_timer_check $*" \
   -device isa-debug-exit,iobase=0x600,iosize=2 \
   -plugin "$dir/count.so,out=$dir/counts${profile:+,mem=on}" > "$dir/log" 2>&1 || status=$?
 # isa-debug-exit turns the byte written to the port into the status 2*byte+1: 3 is power-off.

@@ -43,7 +43,7 @@ source_deb() { local deb=("$cache/${package}"_*.deb); [ -e "${deb[0]}" ] && prin
 # One number for everything that decides what comes out.
 key() {
   { basename "$(source_deb)"; "${prefix}gcc" -dumpfullversion -dumpmachine; "${prefix}ld" -v
-    cat "${fragments[@]}" "${patches[@]}" "$here/build.sh" "$here/resolve-returns.c"; } | sha256sum | cut -c1-16
+    cat "${fragments[@]}" "${patches[@]}" "$here/build.sh" "$here/prelink.c" "$here/boot-order"; } | sha256sum | cut -c1-16
 }
 
 published() { printf '%s/%s%s-%s/vmlinux\n' "$cache" "$arch" "$variant" "$(key)"; }
@@ -127,6 +127,10 @@ cat "${fragments[@]}" >> "$work/.config"
 make_kernel olddefconfig 2>&1 | grep -v 'override: reassigning' >&2 || true
 "$here/check-config.sh" "$work/.config" "${fragments[@]}" >&2
 
+# Functions in the order of boot-order.sh, as input sections of the linker script.
+mkdir -p "$work/include/generated"
+sed 's/.*/*(.text.& .text.unlikely.&)/' "$here/boot-order" > "$work/include/generated/boot-order.lds"
+
 say "compiling, several minutes (log: $work/build.log)"
 started=$SECONDS
 make_kernel -j"$(nproc)" vmlinux > "$work/build.log" 2>&1 9>&- &
@@ -142,9 +146,9 @@ wait "$compiler" || { tail -n 20 "$work/build.log" >&2; die "the build failed"; 
 target=$(dirname "$(published)")
 new=$target.new
 rm -rf "$new"; mkdir "$new"
-if [ "$arch" = x86_64 ]; then # see resolve-returns.c
-  gcc -O2 -Wall -o "$work/resolve-returns" "$here/resolve-returns.c"
-  "$work/resolve-returns" "$work/vmlinux"
+if [ "$arch" = x86_64 ]; then
+  gcc -O2 -Wall -o "$work/prelink" "$here/prelink.c"
+  "$work/prelink" "$work/vmlinux"
 fi
 "${prefix}objcopy" --strip-all "$work/vmlinux" "$new/vmlinux"
 cp "$work/.config" "$new/config"

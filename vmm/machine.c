@@ -215,7 +215,8 @@ static int create_vm(struct machine *machine, int kvm_fd, const struct vmm_confi
 
 	if (r < 0)
 		return r;
-	r = memory_init(&machine->memory, config->memory_mib << 20, config->huge_pages, err);
+	r = memory_init(&machine->memory, config->memory_mib << 20,
+			config->huge_pages ? MEMORY_HUGE : MEMORY_PRIVATE, err);
 	if (r == 0)
 		r = kernel_load(&machine->memory, config->kernel_fd, config->initramfs_fd, place,
 				err);
@@ -256,11 +257,25 @@ static int create_vcpus(struct machine *machine, int kvm_fd, const struct vmm_co
 	return r;
 }
 
+/* Linux sizes its tables for a server and clears them at boot, every page of which is one the host
+ * gives. These are an eighth and less: a name for each 64 KiB of memory, an inode for each 128, a
+ * TCP connection for each 512 (the kernel rounds up to a power of two). */
+static void write_parameters(const struct machine *machine, const struct vmm_config *config,
+			     char *out, size_t size)
+{
+	uint64_t memory = machine->memory.size;
+	const char *console = machine->console_fd >= 0 ? "console=hvc0" : "quiet"; /* exits cost */
+
+	(void)snprintf(out, size, "%s dhash_entries=%llu ihash_entries=%llu thash_entries=%llu %s",
+		       console, (unsigned long long)memory >> 16, (unsigned long long)memory >> 17,
+		       (unsigned long long)memory >> 19, config->cmdline);
+}
+
 static int build(struct machine *machine, const struct vmm_config *config, int kvm_fd,
 		 struct error *err)
 {
 	struct kernel_place place;
-	char parameters[VMM_CMDLINE_SIZE + 32];
+	char parameters[VMM_CMDLINE_SIZE + 128];
 	int r = borrow_files(machine, config, err);
 
 	if (r == 0)
@@ -271,8 +286,7 @@ static int build(struct machine *machine, const struct vmm_config *config, int k
 		r = add_devices(machine, config, err);
 	if (r < 0)
 		return r;
-	(void)snprintf(parameters, sizeof parameters, "%s%s", /* quiet: no console to be slow on */
-		       machine->console_fd >= 0 ? "console=hvc0 " : "quiet ", config->cmdline);
+	write_parameters(machine, config, parameters, sizeof parameters);
 	return arch_write_boot_tables(&machine->memory.gmem,
 				      &(struct arch_boot){
 					  .ram = machine->memory.ranges,

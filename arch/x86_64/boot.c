@@ -30,7 +30,7 @@ enum {
 /* See guest-kernel/README.md for why each is there. */
 const char arch_kernel_parameters[] =
     "panic=-1 noreplace-smp tsc=reliable rcupdate.rcu_expedited=1 cgroup_no_v1=all "
-    "swiotlb=noforce";
+    "swiotlb=noforce slab_max_order=0";
 
 __attribute__((format(printf, 3, 4))) static int append(char *line, size_t *used,
 							const char *format, ...)
@@ -124,10 +124,13 @@ static int write_gdt(const struct gmem *mem)
 	return gmem_put(mem, (gpa_t){ LAYOUT_GDT }, &gdt);
 }
 
-static int write_mptable(const struct gmem *mem, unsigned vcpu_count)
+static int write_mptable(const struct gmem *mem, unsigned vcpu_count, unsigned device_count)
 {
+	unsigned lines = LAYOUT_IRQ_END - LAYOUT_IRQ_FIRST; /* shared by more devices than that */
+	unsigned irq_count = device_count < lines ? device_count : lines;
 	uint8_t table[MPTABLE_MAX_SIZE], pointer[MPTABLE_POINTER_SIZE];
-	size_t size = mptable_build(vcpu_count, (uint32_t)LAYOUT_MP_TABLE, table, pointer);
+	size_t size =
+	    mptable_build(vcpu_count, irq_count, (uint32_t)LAYOUT_MP_TABLE, table, pointer);
 	int r = size ? 0 : -EINVAL;
 
 	if (r == 0)
@@ -149,7 +152,7 @@ int arch_write_boot_tables(const struct gmem *mem, const struct arch_boot *boot,
 	if (r == 0)
 		r = write_gdt(mem);
 	if (r == 0)
-		r = write_mptable(mem, boot->vcpu_count);
+		r = write_mptable(mem, boot->vcpu_count, boot->device_count);
 	if (r < 0)
 		return error_set(err, r, "boot tables: %s", strerrordesc_np(-r));
 	return 0;

@@ -105,16 +105,22 @@ static void add_processors(struct builder *b, unsigned count)
 		    sizeof(struct mp_processor));
 }
 
-static void add_interrupts(struct builder *b, uint8_t ioapic)
+static void add_pin(struct builder *b, uint8_t ioapic, unsigned pin)
 {
-	for (unsigned pin = 0; pin < LAYOUT_IRQ_END; pin++)
-		add(b,
-		    &(struct mp_interrupt){ .type = ENTRY_INTERRUPT,
-					    .interrupt = INTERRUPT_INT,
-					    .bus_irq = (uint8_t)pin,
-					    .apic = ioapic,
-					    .pin = (uint8_t)pin },
-		    sizeof(struct mp_interrupt));
+	add(b,
+	    &(struct mp_interrupt){ .type = ENTRY_INTERRUPT,
+				    .interrupt = INTERRUPT_INT,
+				    .bus_irq = (uint8_t)pin,
+				    .apic = ioapic,
+				    .pin = (uint8_t)pin },
+	    sizeof(struct mp_interrupt));
+}
+
+static void add_interrupts(struct builder *b, uint8_t ioapic, unsigned irq_count)
+{
+	add_pin(b, ioapic, 0); /* the timer's, without which Linux gives up */
+	for (unsigned i = 0; i < irq_count; i++)
+		add_pin(b, ioapic, LAYOUT_IRQ_FIRST + i);
 	add(b,
 	    &(struct mp_interrupt){
 		.type = ENTRY_LOCAL_INTERRUPT, .interrupt = INTERRUPT_EXTINT, .apic = 0, .pin = 0 },
@@ -127,8 +133,8 @@ static void add_interrupts(struct builder *b, uint8_t ioapic)
 	    sizeof(struct mp_interrupt));
 }
 
-size_t mptable_build(unsigned vcpu_count, uint32_t address, uint8_t table[MPTABLE_MAX_SIZE],
-		     uint8_t pointer[MPTABLE_POINTER_SIZE])
+size_t mptable_build(unsigned vcpu_count, unsigned irq_count, uint32_t address,
+		     uint8_t table[MPTABLE_MAX_SIZE], uint8_t pointer[MPTABLE_POINTER_SIZE])
 {
 	struct mp_pointer floating = { .signature = { '_', 'M', 'P', '_' },
 				       .table = address,
@@ -142,7 +148,8 @@ size_t mptable_build(unsigned vcpu_count, uint32_t address, uint8_t table[MPTABL
 	uint8_t ioapic = (uint8_t)vcpu_count; /* ids are unique among all APICs */
 	struct builder b = { .at = table, .used = sizeof header };
 
-	if (vcpu_count == 0 || vcpu_count > MAX_VCPUS)
+	if (vcpu_count == 0 || vcpu_count > MAX_VCPUS ||
+	    irq_count > LAYOUT_IRQ_END - LAYOUT_IRQ_FIRST)
 		return 0;
 	memset(table, 0, MPTABLE_MAX_SIZE);
 	add_processors(&b, vcpu_count);
@@ -155,7 +162,7 @@ size_t mptable_build(unsigned vcpu_count, uint32_t address, uint8_t table[MPTABL
 				 .flags = 1,
 				 .address = (uint32_t)LAYOUT_IOAPIC },
 	    sizeof(struct mp_ioapic));
-	add_interrupts(&b, ioapic);
+	add_interrupts(&b, ioapic, irq_count);
 	header.product[11] = ' ';
 	header.length = (uint16_t)b.used;
 	header.entry_count = b.entries;

@@ -8,7 +8,8 @@
  */
 enum { MPTABLE_MAX_SIZE = 0x400, MPTABLE_POINTER_SIZE = 16 };
 
-/* Fills `table`, which will be at guest address `address`, and the floating pointer to it. Returns
- * the table's size, 0 when vcpu_count does not fit. */
-size_t mptable_build(unsigned vcpu_count, uint32_t address, uint8_t table[MPTABLE_MAX_SIZE],
-		     uint8_t pointer[MPTABLE_POINTER_SIZE]);
+/* Fills `table`, which will be at guest address `address`, and the floating pointer to it. The pins
+ * listed are those of the first irq_count device interrupts: a guest sets up every pin it is told
+ * of, at several exits each. Returns the table's size, 0 when a count does not fit. */
+size_t mptable_build(unsigned vcpu_count, unsigned irq_count, uint32_t address,
+		     uint8_t table[MPTABLE_MAX_SIZE], uint8_t pointer[MPTABLE_POINTER_SIZE]);

@@ -4,8 +4,8 @@
  * block at the kernel's link address (physical or virtual) and is frozen by the first block of the test's init, which is linked at
  * INIT_TEXT. Loads and stores mark the guest page they touch, together with the instruction that touched it first.
  *
- * arguments: out=FILE (required), mem=on
- * output:    "T ADDRESS INSTRUCTIONS TIMES" per block, "P PAGE WRITTEN ADDRESS" per page
+ * arguments: out=FILE (required), mem=on; through=on counts to the end of the emulation instead, first program and all
+ * output:    "T ADDRESS INSTRUCTIONS TIMES" per block, the latest translated first; "P PAGE WRITTEN ADDRESS" per page
  *
  * The plugin interface (version 1 of QEMU 7.2) is declared here: Debian's packages do not carry its header.
  */
@@ -32,8 +32,10 @@ enum { CB_NO_REGS = 0, MEM_RW = 3, INLINE_ADD_U64 = 0 };
 typedef void (*tb_trans_cb)(plugin_id, struct qemu_plugin_tb *);
 typedef void (*exec_cb)(unsigned, void *);
 typedef void (*mem_cb)(unsigned, meminfo, uint64_t, void *);
+typedef void (*exit_cb)(plugin_id, void *);
 
 void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id, tb_trans_cb);
+void qemu_plugin_register_atexit_cb(plugin_id, exit_cb, void *);
 void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *, exec_cb, int flags, void *);
 void qemu_plugin_register_vcpu_tb_exec_inline(struct qemu_plugin_tb *, int op, void *, uint64_t);
 void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *, mem_cb, int flags, int rw, void *);
@@ -58,7 +60,7 @@ struct block {
 static struct block *blocks;
 static uint64_t first_touch[PAGES];
 static bool touched[PAGES], written[PAGES];
-static bool started, ended, in_kernel, with_memory;
+static bool started, ended, in_kernel, with_memory, through;
 static const char *out;
 
 static void on_memory(unsigned vcpu, meminfo info, uint64_t address, void *instruction)
@@ -95,6 +97,12 @@ static void write_counts(unsigned vcpu, void *data)
 	fclose(f);
 }
 
+static void at_exit(plugin_id id, void *data)
+{
+	(void)id;
+	write_counts(0, data);
+}
+
 static void on_block(plugin_id id, struct qemu_plugin_tb *tb)
 {
 	(void)id;
@@ -103,7 +111,7 @@ static void on_block(plugin_id id, struct qemu_plugin_tb *tb)
 	in_kernel |= started && address >> 63;
 	if (!started)
 		return;
-	if (in_kernel && address >= INIT_TEXT && address < INIT_TEXT_END) {
+	if (!through && in_kernel && address >= INIT_TEXT && address < INIT_TEXT_END) {
 		qemu_plugin_register_vcpu_tb_exec_cb(tb, write_counts, CB_NO_REGS, NULL);
 		return;
 	}
@@ -129,9 +137,13 @@ qemu_plugin_install(plugin_id id, const struct qemu_info_t *info, int argc, char
 			out = strdup(argv[i] + 4);
 		else if (!strcmp(argv[i], "mem=on") || !strcmp(argv[i], "mem=true"))
 			with_memory = true;
+		else if (!strcmp(argv[i], "through=on") || !strcmp(argv[i], "through=true"))
+			through = true;
 	}
 	if (!out)
 		return 1;
 	qemu_plugin_register_vcpu_tb_trans_cb(id, on_block);
+	if (through)
+		qemu_plugin_register_atexit_cb(id, at_exit, NULL);
 	return 0;
 }
