@@ -53,23 +53,27 @@ uint64_t trace_process_start_ns(void)
 	return sys_monotonic_ns() - (uint64_t)used.tv_sec * 1000000000 - (uint64_t)used.tv_nsec;
 }
 
-/* The first line of a mapping in /proc/PID/smaps starts with an address, those of its counters with
- * a capital letter. */
+/* The last line of a mapping in /proc/PID/smaps has its flags. Guest memory is what the VMM wants
+ * in no core dump, "dd"; the kernel's file is mapped into it. */
 uint64_t trace_private_kib(pid_t pid)
 {
 	char line[512];
-	unsigned long kib, total = 0;
-	int skip = 0;
+	unsigned long kib, total = 0, mapping = 0;
+	bool kernel = false;
 	FILE *file;
 
 	(void)snprintf(line, sizeof line, "/proc/%d/smaps", pid);
 	file = fopen(line, "re");
 	while (file && fgets(line, sizeof line, file)) {
-		if (line[0] < 'A' || line[0] > 'Z') /* the guest's memory and its kernel */
-			skip = strstr(line, "/memfd:") || strstr(line, "vmlinux");
-		else if (!skip && (sscanf(line, "Private_Clean: %lu", &kib) == 1 ||
-				   sscanf(line, "Private_Dirty: %lu", &kib) == 1))
-			total += kib;
+		if (line[0] < 'A' || line[0] > 'Z') {
+			kernel = strstr(line, "vmlinux") != NULL;
+			mapping = 0;
+		} else if (sscanf(line, "Private_Clean: %lu", &kib) == 1 ||
+			   sscanf(line, "Private_Dirty: %lu", &kib) == 1) {
+			mapping += kib;
+		} else if (strncmp(line, "VmFlags:", 8) == 0 && !kernel && !strstr(line, " dd")) {
+			total += mapping;
+		}
 	}
 	if (file)
 		(void)fclose(file);

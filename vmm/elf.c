@@ -167,13 +167,15 @@ static int collect(Elf *elf, size_t size, struct elf_image *image, struct error 
 			continue;
 		r = check_segment(&phdr, size, i, err);
 		if (r == 0)
-			r = insert_segment(image,
-					   &(struct elf_segment){ .offset = phdr.p_offset,
-								  .file_size = phdr.p_filesz,
-								  .address = phdr.p_paddr,
-								  .memory_size = phdr.p_memsz,
-								  .writable = phdr.p_flags & PF_W },
-					   err);
+			r = insert_segment(
+			    image,
+			    &(struct elf_segment){ .offset = phdr.p_offset,
+						   .file_size = phdr.p_filesz,
+						   .address = phdr.p_paddr,
+						   .memory_size = phdr.p_memsz,
+						   .writable = phdr.p_flags & PF_W,
+						   .executable = phdr.p_flags & PF_X },
+			    err);
 		if (r < 0)
 			return r;
 		find_constants(elf, &phdr, image);

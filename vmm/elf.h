@@ -14,7 +14,7 @@ enum { ELF_MAX_SEGMENTS = 16, ELF_MAX_CONSTANT = 64 };
 struct elf_segment {
 	uint64_t offset, file_size;    /* bytes of the file ... */
 	uint64_t address, memory_size; /* ... at this physical address, zeroes behind them */
-	bool writable;
+	bool writable, executable;
 };
 
 /* Whole pages that the kernel never frees and writes to at most while it starts: code and

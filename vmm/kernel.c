@@ -48,6 +48,29 @@ static bool fits(const struct memory *memory, uint64_t address, uint64_t size)
 	       gmem_iovec(&memory->gmem, (gpa_t){ address }, size, &range) == 0;
 }
 
+/* A segment's file bytes into RAM of which no other process has a view: whole pages are mapped.
+ * Only data, most of which the kernel writes to, is cheaper copied here than page by page when it
+ * does. */
+static int map_segment(struct memory *memory, const struct source *file,
+		       const struct elf_segment *segment)
+{
+	uint64_t offset = segment->offset, end = segment->offset + segment->file_size;
+	uint64_t delta = segment->address - segment->offset;
+	uint64_t first = (offset + PAGE - 1) / PAGE * PAGE, last = end / PAGE * PAGE;
+	const uint8_t *bytes = file->mapping.at;
+	int r;
+
+	if ((segment->writable && !segment->executable) || delta % PAGE != 0 || first >= last)
+		return memory_copy(memory, (gpa_t){ offset + delta }, bytes + offset, end - offset);
+	r = memory_copy(memory, (gpa_t){ offset + delta }, bytes + offset, first - offset);
+	if (r == 0)
+		r = memory_map_file(memory, (gpa_t){ first + delta }, last - first, file->fd,
+				    first);
+	if (r == 0)
+		r = memory_copy(memory, (gpa_t){ last + delta }, bytes + last, end - last);
+	return r;
+}
+
 /* A segment's file bytes: the constants in it are mapped, what lies between them is copied. */
 static int load_segment(struct memory *memory, const struct source *file,
 			const struct elf_image *image, const struct elf_segment *segment)
@@ -57,6 +80,8 @@ static int load_segment(struct memory *memory, const struct source *file,
 	const uint8_t *bytes = file->mapping.at;
 	int r = 0;
 
+	if (memory->fd < 0)
+		return map_segment(memory, file, segment);
 	for (size_t i = 0; r == 0 && i < image->constant_count && !memory->huge_pages; i++) {
 		const struct elf_constant *constant = &image->constants[i];
 

@@ -5,18 +5,19 @@
 
 #include <fcntl.h>
 #include <linux/memfd.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 #define LARGE_PAGE 0x200000ULL
 enum { SMALL_PAGE = 0x1000, COPY_PIECE = 1024 };
 
-static int create_file(uint64_t size, bool huge_pages, struct error *err)
+static int create_file(uint64_t size, enum memory_kind kind, struct error *err)
 {
 	unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
 	own_fd fd = -EBADF;
 	int r;
 
-	if (huge_pages)
+	if (kind == MEMORY_HUGE)
 		flags |= MFD_HUGETLB | (21U << MFD_HUGE_SHIFT);
 	fd = (int)SYS(memfd_create, "guest-ram", flags);
 	if (fd < 0)
@@ -34,6 +35,7 @@ static int create_file(uint64_t size, bool huge_pages, struct error *err)
 /* At a multiple of 2 MiB, so that a large page of the host can be one of the guest. */
 static int map_aligned(uint64_t size, int fd, uint8_t **out)
 {
+	int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE : MAP_SHARED;
 	void *area, *at;
 	uint64_t before;
 	int r = sys_mmap(NULL, size + LARGE_PAGE, PROT_NONE,
@@ -42,8 +44,8 @@ static int map_aligned(uint64_t size, int fd, uint8_t **out)
 	if (r < 0)
 		return r;
 	before = -(uint64_t)(uintptr_t)area % LARGE_PAGE;
-	r = sys_mmap((uint8_t *)area + before, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
-		     fd, 0, &at);
+	r = sys_mmap((uint8_t *)area + before, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd,
+		     0, &at);
 	if (r < 0) {
 		(void)munmap(area, size + LARGE_PAGE);
 		return r;
@@ -51,9 +53,26 @@ static int map_aligned(uint64_t size, int fd, uint8_t **out)
 	if (before > 0)
 		(void)munmap(area, before);
 	(void)munmap((uint8_t *)at + size, LARGE_PAGE - before);
-	(void)madvise(at, size, MADV_HUGEPAGE); /* where shmem_enabled is "advise"; else nothing */
+	/* A guest that starts touches little of much. Large pages pay for memory that is used for
+	 * long, and of a file they are there only where shmem_enabled is "advise". */
+	(void)madvise(at, size, fd < 0 ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
+	(void)madvise(at, size, MADV_DONTDUMP); /* also how trace.c knows it */
 	*out = at;
 	return 0;
+}
+
+/* What this process has of memory of its own, in KiB: all that is not a file's. */
+static uint64_t own_memory_kib(int usage_fd)
+{
+	unsigned long long size, resident, shared;
+	char text[128] = "";
+
+	if (SYS(pread, usage_fd, text, sizeof text - 1, 0) <= 0)
+		return 0;
+	/* NOLINTNEXTLINE(cert-err34-c): the kernel's own numbers */
+	if (sscanf(text, "%llu %llu %llu", &size, &resident, &shared) != 3 || resident < shared)
+		return 0;
+	return (resident - shared) * (SMALL_PAGE / 1024);
 }
 
 static int map(struct memory *memory, struct error *err)
@@ -77,23 +96,29 @@ static int map(struct memory *memory, struct error *err)
 	return r;
 }
 
-int memory_init(struct memory *memory, uint64_t size, bool huge_pages, struct error *err)
+int memory_init(struct memory *memory, uint64_t size, enum memory_kind kind, struct error *err)
 {
-	struct memory made = { .fd = -EBADF, .size = size, .huge_pages = huge_pages };
+	struct memory made = {
+		.fd = -EBADF, .usage_fd = -EBADF, .size = size, .huge_pages = kind == MEMORY_HUGE
+	};
 	int r;
 
-	if (huge_pages && size % LARGE_PAGE != 0)
+	if (kind == MEMORY_HUGE && size % LARGE_PAGE != 0)
 		return error_set(err, -EINVAL,
 				 "guest memory: with huge pages the size is a multiple of 2 MiB");
 	made.range_count = arch_ram_layout(size, made.ranges);
-	made.fd = create_file(size, huge_pages, err);
-	if (made.fd < 0)
-		return made.fd;
+	if (kind != MEMORY_PRIVATE) {
+		made.fd = create_file(size, kind, err);
+		if (made.fd < 0)
+			return made.fd;
+	}
 	r = map(&made, err);
 	if (r < 0) {
 		memory_finish(&made);
 		return r;
 	}
+	made.usage_fd = sys_open(AT_FDCWD, "/proc/self/statm", O_RDONLY, 0);
+	made.usage_before_kib = own_memory_kib(made.usage_fd);
 	*memory = made;
 	return 0;
 }
@@ -104,8 +129,10 @@ void memory_finish(struct memory *memory)
 		(void)munmap(memory->host, memory->size);
 		memory->host = NULL;
 	}
-	if (memory->size > 0)
+	if (memory->size > 0) {
 		close_fd(&memory->fd);
+		close_fd(&memory->usage_fd);
+	}
 }
 
 int memory_register(const struct memory *memory, int vm_fd, struct error *err)
@@ -123,7 +150,7 @@ int memory_register(const struct memory *memory, int vm_fd, struct error *err)
 	return 0;
 }
 
-/* Where in the memfd a range of guest memory lies. */
+/* Where in the mapping a range of guest memory lies. */
 static int offset_of(const struct memory *memory, gpa_t at, uint64_t size, uint64_t *out)
 {
 	struct iovec range;
@@ -173,9 +200,11 @@ int memory_map_file(struct memory *memory, gpa_t at, uint64_t size, int file_fd,
 
 uint64_t memory_allocated_kib(const struct memory *memory)
 {
+	uint64_t own = own_memory_kib(memory->usage_fd), before = memory->usage_before_kib;
 	struct stat status;
+	uint64_t kib = own > before ? own - before : 0;
 
-	if (SYS(fstat, memory->fd, &status) < 0)
-		return 0;
-	return (uint64_t)status.st_blocks / 2;
+	if (memory->fd >= 0 && SYS(fstat, memory->fd, &status) == 0)
+		kib += (uint64_t)status.st_blocks / 2;
+	return kib;
 }

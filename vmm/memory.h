@@ -4,20 +4,29 @@
 #include "base/gmem.h"
 
 /*
- * Guest RAM: one sealed memfd, mapped once, in which the ranges of the guest's address space lie
- * one behind the other. Set up by one thread before the first vCPU runs; constant after that.
+ * Guest RAM: one mapping, in which the ranges of the guest's address space lie one behind the
+ * other. It is private to this process, which is what a page costs the host least, unless it has to
+ * be a file: a sealed memfd. Set up by one thread before the first vCPU runs; constant after that.
  */
 struct memory {
-	int fd;
-	uint8_t *host; /* the whole file */
+	int fd;        /* the memfd, or negative: RAM is private */
+	int usage_fd;  /* this process's /proc/self/statm, or negative */
+	uint8_t *host; /* the whole mapping */
 	uint64_t size;
+	uint64_t usage_before_kib; /* this process's own memory */
 	bool huge_pages;
 	size_t range_count;
 	struct arch_range ranges[ARCH_MAX_RAM_RANGES];
 	struct gmem gmem;
 };
 
-int memory_init(struct memory *memory, uint64_t size, bool huge_pages, struct error *err);
+enum memory_kind {
+	MEMORY_PRIVATE,
+	MEMORY_SHARED, /* a memfd that another process can be given */
+	MEMORY_HUGE,   /* a memfd of 2 MiB pages from the host's reserve */
+};
+
+int memory_init(struct memory *memory, uint64_t size, enum memory_kind kind, struct error *err);
 /* Accepts a zeroed one. */
 void memory_finish(struct memory *memory);
 
@@ -25,11 +34,12 @@ void memory_finish(struct memory *memory);
 int memory_register(const struct memory *memory, int vm_fd, struct error *err);
 
 /* Whole pages of `file_fd` in place of guest memory: the guest's writes stay private to this
- * process. Only for pages that no other process must see changed. -EOPNOTSUPP with huge pages. */
+ * process, so in RAM that is a file only for pages that no other process must see changed.
+ * -EOPNOTSUPP with huge pages. */
 int memory_map_file(struct memory *memory, gpa_t at, uint64_t size, int file_fd, uint64_t offset);
 
 /* To guest memory, in the way that costs the host least. */
 int memory_copy(struct memory *memory, gpa_t to, const void *from, size_t size);
 
-/* Guest memory the host has allocated until now, mapped files not counted. */
+/* Guest memory the host has allocated until now: mapped files count where the guest wrote. */
 uint64_t memory_allocated_kib(const struct memory *memory);

@@ -1,0 +1,96 @@
+#include "base/own.h"
+#include "base/sys.h"
+#include "vmm/memory.h"
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { MIB = 1 << 20, PAGE = 4096 };
+
+static struct memory make(enum memory_kind kind, uint64_t size)
+{
+	struct memory memory = { 0 };
+	struct error err = { 0 };
+
+	cr_assert_eq(memory_init(&memory, size, kind, &err), 0, "%s", err.text);
+	return memory;
+}
+
+Test(memory, is_zero_and_keeps_what_is_written)
+{
+	for (int kind = MEMORY_PRIVATE; kind <= MEMORY_SHARED; kind++) {
+		struct memory memory = make((enum memory_kind)kind, 64 * MIB);
+		uint32_t value = 7, wanted = 0x12345678;
+
+		cr_assert_eq(gmem_read(&memory.gmem, (gpa_t){ 63 * MIB }, &value, sizeof value), 0);
+		cr_assert_eq(value, 0);
+		cr_assert_eq(memory_copy(&memory, (gpa_t){ 5 * MIB - 2 }, &wanted, sizeof wanted),
+			     0);
+		cr_assert_eq(gmem_read(&memory.gmem, (gpa_t){ 5 * MIB - 2 }, &value, sizeof value),
+			     0);
+		cr_assert_eq(value, wanted);
+		cr_assert_lt(gmem_read(&memory.gmem, (gpa_t){ 64 * MIB - 2 }, &value, sizeof value),
+			     0);
+		memory_finish(&memory);
+	}
+}
+
+Test(memory, counts_what_the_guest_touched)
+{
+	for (int kind = MEMORY_PRIVATE; kind <= MEMORY_SHARED; kind++) {
+		struct memory memory = make((enum memory_kind)kind, 64 * MIB);
+		uint64_t before = memory_allocated_kib(&memory), after;
+		static uint8_t bytes[MIB];
+
+		memset(bytes, 1, sizeof bytes);
+		for (unsigned i = 0; i < 8; i++)
+			cr_assert_eq(memory_copy(&memory, (gpa_t){ (uint64_t)i * 4 * MIB }, bytes,
+						 sizeof bytes),
+				     0);
+		after = memory_allocated_kib(&memory);
+		cr_assert_geq(after - before, 8 * 1024);
+		cr_assert_lt(after - before, 8 * 1024 + 2048); /* the test's own bytes */
+		memory_finish(&memory);
+	}
+}
+
+Test(memory, a_file_in_it_is_read_and_never_written)
+{
+	struct memory memory = make(MEMORY_PRIVATE, 64 * MIB);
+	own_fd file = memfd_create("file", MFD_CLOEXEC);
+	char page[PAGE], seen[PAGE];
+
+	memset(page, 'f', sizeof page);
+	cr_assert_eq(sys_write_all(file, page, sizeof page), 0);
+	cr_assert_eq(memory_map_file(&memory, (gpa_t){ MIB }, PAGE, file, 0), 0);
+	cr_assert_eq(gmem_read(&memory.gmem, (gpa_t){ MIB }, seen, sizeof seen), 0);
+	cr_assert_eq(memcmp(page, seen, sizeof page), 0);
+	cr_assert_eq(gmem_write(&memory.gmem, (gpa_t){ MIB }, "guest", 5), 0);
+	cr_assert_eq(sys_pread_all(file, seen, sizeof seen, 0), 0);
+	cr_assert_eq(memcmp(page, seen, sizeof page), 0);
+	cr_assert_lt(memory_map_file(&memory, (gpa_t){ MIB + 1 }, PAGE, file, 0), 0);
+	cr_assert_lt(memory_map_file(&memory, (gpa_t){ 64 * MIB }, PAGE, file, 0), 0);
+	memory_finish(&memory);
+}
+
+Test(memory, a_shared_file_is_sealed)
+{
+	struct memory memory = make(MEMORY_SHARED, 64 * MIB);
+
+	cr_assert_eq(fcntl(memory.fd, F_GET_SEALS), F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+	cr_assert_lt(ftruncate(memory.fd, MIB), 0);
+	memory_finish(&memory);
+}
+
+Test(memory, beyond_the_hole)
+{
+	struct memory memory = make(MEMORY_PRIVATE, 5ULL << 30);
+	char byte;
+
+	cr_assert_eq(memory.range_count, 2);
+	cr_assert_lt(gmem_read(&memory.gmem, (gpa_t){ 0xfec00000 }, &byte, 1), 0);
+	cr_assert_eq(gmem_read(&memory.gmem, (gpa_t){ (5ULL << 30) }, &byte, 1), 0);
+	memory_finish(&memory);
+}
