@@ -149,11 +149,26 @@ static inline void guest_kick(struct guest *guest, unsigned queue)
 	guest_write(guest, VIRTIO_MMIO_QUEUE_NOTIFY, queue);
 }
 
-/* Runs the loop until nothing has happened for a moment. */
+/* Runs the loop for a moment: before something that must not have happened. What must happen is
+ * waited for with guest_turn_until or guest_wait. */
 static inline void guest_turn(struct guest *guest)
 {
 	for (int i = 0; i < 6; i++)
 		cr_assert_eq(io_turn(guest->io, i < 4 ? 0 : 2), 0);
+}
+
+/* However long it takes: a condition that never comes true ends with the test's time limit. */
+#define guest_turn_until(guest, condition)                                                         \
+	while (!(condition))                                                                       \
+	cr_assert_eq(io_turn((guest)->io, 10), 0)
+
+/* Reads what the device writes to the other end of `fd`; 0: it closed it. */
+static inline long guest_read_fd(struct guest *guest, int fd, void *to, size_t size)
+{
+	struct pollfd ready = { .fd = fd, .events = POLLIN };
+
+	guest_turn_until(guest, poll(&ready, 1, 0) == 1);
+	return read(fd, to, size);
 }
 
 static inline uint16_t guest_used_index(unsigned queue)
@@ -177,12 +192,7 @@ static inline struct vring_used_elem guest_wait(struct guest *guest, unsigned qu
 {
 	struct vring_used_elem used = { 0 };
 
-	for (int i = 0; i < 500; i++) {
-		if (guest_take(guest, queue, &used))
-			return used;
-		cr_assert_eq(io_turn(guest->io, 10), 0);
-	}
-	cr_assert_fail("nothing came back on queue %u", queue);
+	guest_turn_until(guest, guest_take(guest, queue, &used));
 	return used;
 }
 

@@ -51,7 +51,7 @@ static void note(struct io_op *op, int result)
 
 static void turn_until(struct io *io, const struct seen *seen, int calls)
 {
-	for (int i = 0; i < 200 && seen->calls < calls; i++)
+	while (seen->calls < calls) /* however long it takes */
 		cr_assert_eq(io_turn(io, 50), 0);
 	cr_assert_eq(seen->calls, calls);
 }
@@ -153,7 +153,7 @@ IO_TEST(full_pipe_and_gone_reader)
 	size_t written = 0;
 
 	cr_assert_eq(pipe2(p, O_CLOEXEC), 0);
-	for (int i = 1; written < sizeof big && i < 1000; i++) {
+	for (int i = 1; written < sizeof big; i++) {
 		static char sink[65536];
 
 		io_write(io, &seen.op, p[1], big + written, sizeof big - written, note);
@@ -266,7 +266,7 @@ IO_TEST(more_operations_than_the_ring_has_entries)
 		segments[i] = (struct iovec){ &bytes[i], 1 };
 		io_writev_at(io, &many[i].op, fd, &segments[i], 1, (uint64_t)i, note);
 	}
-	for (int i = 0; i < 100 && done < MANY; i++) {
+	while (done < MANY) { /* a turn may bring one completion, or many */
 		cr_assert_eq(io_turn(io, 10), 0);
 		done = 0;
 		for (int j = 0; j < MANY; j++)

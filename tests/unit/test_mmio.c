@@ -145,8 +145,7 @@ Test(mmio, broken_queue_then_reset_then_works)
 	guest_set_desc(0, 0, GUEST_RAM, 64, VRING_DESC_F_WRITE, 0);
 	guest_offer(&guest, 0, 0);
 	guest_kick(&guest, 0);
-	guest_turn(&guest);
-	cr_assert_eq(guest_read(&guest, VIRTIO_MMIO_STATUS), 15 | 64);
+	guest_turn_until(&guest, guest_read(&guest, VIRTIO_MMIO_STATUS) == (15 | 64));
 	cr_assert_eq(guest_interrupt(&guest), VIRTIO_MMIO_INT_CONFIG);
 	cr_assert_eq(guest_start(&guest, UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX), 15);
 	offer_buffer(0);
