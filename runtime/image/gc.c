@@ -21,22 +21,21 @@ struct records {
 static int read_records(const struct store *store, struct records *out, struct error *err)
 {
 	own_mem char(*ids)[IMAGE_DIGEST_SIZE] = NULL;
-	size_t count;
+	own_mem struct record *items = NULL;
+	size_t count = 0;
 	int r = record_ids(store, &ids, &count, err);
 
 	if (r < 0)
 		return r;
-	out->items = calloc(count + 1, sizeof *out->items);
-	if (!out->items)
+	items = calloc(count + 1, sizeof *items);
+	if (!items)
 		return error_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < count; i++) {
-		r = record_load(store, ids[i], &out->items[i], err);
-		if (r < 0) {
-			free(out->items);
+		r = record_load(store, ids[i], &items[i], err);
+		if (r < 0)
 			return r;
-		}
-		out->count++;
 	}
+	*out = (struct records){ .items = take_ptr(items), .count = count };
 	return 0;
 }
 
@@ -121,7 +120,7 @@ int gc_unnamed(const struct store *store, struct gc_result *result, struct error
 {
 	own_mem struct record_name *names = NULL;
 	own_mem char(*ids)[IMAGE_DIGEST_SIZE] = NULL;
-	size_t name_count, id_count;
+	size_t name_count = 0, id_count = 0;
 	int r = record_names(store, &names, &name_count, err);
 
 	if (r == 0)
