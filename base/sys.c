@@ -12,9 +12,9 @@
 
 static struct sys_fault *injected;
 
-long sys_result(long result)
+long sys_error(void)
 {
-	return result < 0 ? -(long)errno : result;
+	return -(long)errno;
 }
 
 bool sys_is_interrupted(long result)
@@ -24,8 +24,7 @@ bool sys_is_interrupted(long result)
 
 const char *sys_text(int negative_errno)
 {
-	/* MT-Safe, says its manual */
-	const char *text = strerrordesc_np(-negative_errno); /* NOLINT(concurrency-mt-unsafe) */
+	const char *text = strerrordesc_np(-negative_errno);
 
 	return text ? text : "unknown error";
 }

@@ -1,4 +1,5 @@
 #pragma once
+#include <errno.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -32,8 +33,21 @@
 		sys_again_;                                                                        \
 	})
 
-/* -errno if result is negative, else result. */
-long sys_result(long result);
+/* -errno of the call that just failed. */
+long sys_error(void);
+
+/* -errno if result is negative, else result. Inline, so that compiler and checkers see which: what
+ * is negative stays negative. */
+static inline long sys_result(long result)
+{
+	long error;
+
+	if (result >= 0)
+		return result;
+	error = sys_error();
+	return error < 0 ? error : -EIO;
+}
+
 bool sys_is_interrupted(long result);
 
 /* The text of a negative errno. */
