@@ -167,6 +167,7 @@ bool cgroup_saw_oom_kill(int group)
 	return line && line[strlen("oom_kill ")] != '0';
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): to MAX_DEPTH */
 static int remove_inner(int group, unsigned depth)
 {
 	struct dirent *entry;
@@ -175,9 +176,10 @@ static int remove_inner(int group, unsigned depth)
 		     : (int)SYS(openat, group, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 
-	if (!dir)
-		return fd;
-	/* NOLINTNEXTLINE(concurrency-mt-unsafe): the folder is this function's own */
+	if (!dir) {
+		own_fd_release(&fd);
+		return fd < 0 ? fd : -ENOMEM;
+	}
 	while ((entry = readdir(dir))) {
 		own_fd inner = -1;
 

@@ -41,6 +41,7 @@ static int copy_file(int from, int to, const char *name)
 	return (int)r;
 }
 
+/* NOLINTBEGIN(misc-no-recursion): to MAX_DEPTH */
 static int copy_subfolder(int from, int to, const char *name, unsigned depth)
 {
 	own_fd in = (int)SYS(openat, from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -96,13 +97,13 @@ static int copy_folder(int from, int to, unsigned depth)
 		(void)close(fd);
 		return -ENOMEM;
 	}
-	/* NOLINTNEXTLINE(concurrency-mt-unsafe): the folder is this function's own */
 	while (r == 0 && (entry = readdir(dir)))
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
 			r = copy_entry(from, to, entry->d_name, depth);
 	(void)closedir(dir);
 	return r;
 }
+/* NOLINTEND(misc-no-recursion) */
 
 int copy_tree(int from, int to)
 {

@@ -77,7 +77,6 @@ static int find_disk(const char *serial, struct disk *out)
 		(void)close(block);
 		return -ENOMEM;
 	}
-	/* NOLINTNEXTLINE(concurrency-mt-unsafe): the folder is this function's own */
 	while (r == -ENODEV && (entry = readdir(dir))) {
 		char text[NAME_SIZE];
 

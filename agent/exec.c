@@ -1,5 +1,6 @@
 #include "agent/exec.h"
 
+#include "base/own.h"
 #include "base/sys.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -90,10 +91,10 @@ int exec_find(const message_process *process, const char *home, struct exec_prog
 {
 	size_t count = process->n_env, size = strlen("HOME=") + strlen(home) + 1;
 	bool add_home = !find_variable(process, "HOME");
-	/* Never freed: the process becomes its program. */
-	char **env = calloc(count + 2, sizeof *env);
-	char **args = calloc(process->n_args + 1, sizeof *args);
-	char *home_entry = add_home ? malloc(size) : NULL;
+	/* Never freed on success: the process becomes its program. */
+	own_mem char **env = calloc(count + 2, sizeof *env);
+	own_mem char **args = calloc(process->n_args + 1, sizeof *args);
+	own_mem char *home_entry = add_home ? malloc(size) : NULL;
 	int r;
 
 	if (!env || !args || (add_home && !home_entry))
@@ -108,8 +109,9 @@ int exec_find(const message_process *process, const char *home, struct exec_prog
 	r = find_path(process, out->path, err);
 	if (r < 0)
 		return r;
-	out->args = args;
-	out->env = env;
+	out->args = take_ptr(args);
+	out->env = take_ptr(env);
+	(void)take_ptr(home_entry);
 	return 0;
 }
 

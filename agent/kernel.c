@@ -112,6 +112,7 @@ int kernel_open_in_root(int root, const char *path, int flags, mode_t mode)
 	return (int)CALL(SYS_openat2, root, path, &how, sizeof how);
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the kernel writes *pidfd */
 pid_t kernel_clone(uint64_t flags, int cgroup, int *pidfd)
 {
 	struct clone_args args = { .flags = flags, .exit_signal = SIGCHLD };

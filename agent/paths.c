@@ -74,7 +74,7 @@ int paths_make_parent(int root, const char *path, const char **name, struct erro
 
 static int make_file(int root, const char *path, struct error *err)
 {
-	const char *name;
+	const char *name = NULL;
 	own_fd parent = paths_make_parent(root, path, &name, err);
 	own_fd file = -1;
 
@@ -147,7 +147,7 @@ int paths_read(int root, const char *path, size_t limit, char **out, size_t *siz
 static int open_for_write(int root, const char *path, int flags, mode_t mode, struct error *err)
 {
 	int fd = kernel_open_in_root(root, path, flags, mode);
-	const char *name;
+	const char *name = NULL;
 	own_fd parent = -1;
 
 	if (fd != -ENOENT)

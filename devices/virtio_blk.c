@@ -453,7 +453,7 @@ static void describe(struct blk *blk)
 int virtio_blk_create(const struct virtio_blk_config *config, struct virtio_device **out)
 {
 	struct blk *blk;
-	uint64_t sectors;
+	uint64_t sectors = 0;
 	int r = find_size(config, &sectors);
 
 	if (r < 0)

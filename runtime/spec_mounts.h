@@ -12,9 +12,11 @@ void spec_files_add(const struct run_config *config, struct arena *arena,
 		    Katavm__Agent__V1__CreateContainerRequest *request);
 
 /* One message of a type made by protobuf-c, in an arena. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): the name of a type */
 #define spec_new(arena, type, initial)                                                             \
 	__extension__({                                                                            \
 		type *new_ = arena_alloc((arena), sizeof(type));                                   \
 		*new_ = (type)initial;                                                             \
 		new_;                                                                              \
 	})
+/* NOLINTEND(bugprone-macro-parentheses) */

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -57,8 +58,9 @@ uint64_t trace_process_start_ns(void)
  * in no core dump, "dd"; the kernel's file is mapped into it. */
 uint64_t trace_private_kib(pid_t pid)
 {
+	static const char *const keys[] = { "Private_Clean:", "Private_Dirty:" };
 	char line[512];
-	unsigned long kib, total = 0, mapping = 0;
+	unsigned long total = 0, mapping = 0;
 	bool kernel = false;
 	FILE *file;
 
@@ -68,12 +70,12 @@ uint64_t trace_private_kib(pid_t pid)
 		if (line[0] < 'A' || line[0] > 'Z') {
 			kernel = strstr(line, "vmlinux") != NULL;
 			mapping = 0;
-		} else if (sscanf(line, "Private_Clean: %lu", &kib) == 1 ||
-			   sscanf(line, "Private_Dirty: %lu", &kib) == 1) {
-			mapping += kib;
-		} else if (strncmp(line, "VmFlags:", 8) == 0 && !kernel && !strstr(line, " dd")) {
-			total += mapping;
 		}
+		for (size_t i = 0; i < 2; i++)
+			if (strncmp(line, keys[i], strlen(keys[i])) == 0)
+				mapping += strtoul(line + strlen(keys[i]), NULL, 10);
+		if (strncmp(line, "VmFlags:", 8) == 0 && !kernel && !strstr(line, " dd"))
+			total += mapping;
 	}
 	if (file)
 		(void)fclose(file);

@@ -5,7 +5,7 @@
 
 #include <fcntl.h>
 #include <linux/memfd.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 
 #define LARGE_PAGE 0x200000ULL
@@ -64,13 +64,15 @@ static int map_aligned(uint64_t size, int fd, uint8_t **out)
 /* What this process has of memory of its own, in KiB: all that is not a file's. */
 static uint64_t own_memory_kib(int usage_fd)
 {
-	unsigned long long size, resident, shared;
-	char text[128] = "";
+	unsigned long long resident, shared;
+	char text[128] = "", *at = text;
 
 	if (SYS(pread, usage_fd, text, sizeof text - 1, 0) <= 0)
 		return 0;
-	/* NOLINTNEXTLINE(cert-err34-c): the kernel's own numbers */
-	if (sscanf(text, "%llu %llu %llu", &size, &resident, &shared) != 3 || resident < shared)
+	(void)strtoull(at, &at, 10); /* the size, then the two of interest */
+	resident = strtoull(at, &at, 10);
+	shared = strtoull(at, &at, 10);
+	if (resident < shared)
 		return 0;
 	return (resident - shared) * (SMALL_PAGE / 1024);
 }

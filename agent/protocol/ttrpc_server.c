@@ -85,7 +85,9 @@ short ttrpc_server_events(const struct ttrpc_server *server)
 {
 	short events = ttrpc_stream_events(&server->stream);
 
-	return listens(server) ? events : events == POLLIN ? 0 : POLLOUT;
+	if (!listens(server))
+		events &= POLLOUT;
+	return events;
 }
 
 /* No memory for an answer: nothing can be told, and the caller's deadline is its way out. */

@@ -20,7 +20,7 @@ int erofs_meta_flush(struct erofs_writer *writer)
 static int next_group(struct erofs_writer *writer)
 {
 	struct erofs_meta *meta = &writer->meta;
-	uint32_t count = meta->count ? meta->count * 2 : 1, first;
+	uint32_t count = meta->count ? meta->count * 2 : 1, first = 0;
 	int r = erofs_meta_flush(writer);
 
 	if (count > EROFS_GROUP_MAX)
@@ -131,7 +131,7 @@ int erofs_node(struct erofs_writer *writer, const struct erofs_attr *attr, const
 	bool is_device = S_ISCHR(attr->mode) || S_ISBLK(attr->mode);
 	size_t beside = erofs_inline_size(attr, size, EROFS_BLOCK);
 	struct erofs_place place = { 0 };
-	uint64_t position;
+	uint64_t position = 0;
 	int r;
 
 	CHECK(size < EROFS_BLOCK);

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -196,7 +197,7 @@ __attribute__((noreturn)) static void child_main(int in, int out,
 		r = work(&channel, &err);
 	if (r < 0)
 		report(&channel, r, &err);
-	_exit(r < 0);
+	_exit(r < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
 }
 
 static int start(int in, int (*work)(struct channel *, struct error *), struct child *child)

@@ -267,7 +267,7 @@ int bundle_text(struct bundle *bundle, const char *name, char **text, size_t *si
 		data = malloc((size_t)status.st_size + 1);
 		r = data ? sys_read_all(fd, data, (size_t)status.st_size) : -ENOMEM;
 	}
-	if (r < 0)
+	if (r < 0 || !data)
 		return no_member(name, r, err);
 	data[status.st_size] = '\0';
 	*size = (size_t)status.st_size;
@@ -327,6 +327,8 @@ int bundle_file(struct bundle *bundle, const char *name, int *fd, struct error *
 	if (r < 0)
 		return r;
 	member = follow(bundle, name);
+	if (!member)
+		return no_member(name, -ENOENT, err);
 	/* its own open file: a position of its own */
 	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", member->file);
 	r = sys_open(AT_FDCWD, path, O_RDONLY, 0);

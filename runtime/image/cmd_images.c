@@ -77,8 +77,12 @@ static void age_text(int64_t then, char out[40])
 		int64_t seconds;
 		const char *unit;
 	} units[] = {
-		{ 365 * 86400, "year" }, { 30 * 86400, "month" }, { 7 * 86400, "week" },
-		{ 86400, "day" },        { 3600, "hour" },        { 60, "minute" },
+		{ INT64_C(365) * 86400, "year" },
+		{ INT64_C(30) * 86400, "month" },
+		{ INT64_C(7) * 86400, "week" },
+		{ 86400, "day" },
+		{ 3600, "hour" },
+		{ 60, "minute" },
 		{ 1, "second" },
 	};
 	int64_t age = time(NULL) - then;
@@ -140,7 +144,7 @@ static int add_rows(const struct store *store, struct row **out, size_t *count, 
 {
 	own_mem struct record_name *names = NULL;
 	own_mem char(*ids)[IMAGE_DIGEST_SIZE] = NULL;
-	size_t name_count, id_count, used = 0;
+	size_t name_count = 0, id_count = 0, used = 0;
 	struct row *rows;
 	int r = record_names(store, &names, &name_count, err);
 

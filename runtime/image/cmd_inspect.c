@@ -72,7 +72,7 @@ static int describe(const struct store *store, const char *text, json_object **o
 	json_object *object, *rootfs = NULL;
 	struct record_name name;
 	struct record record;
-	size_t size;
+	size_t size = 0;
 	int r = list_find(store, text, &name, &record, err);
 
 	if (r == 0)

@@ -37,9 +37,9 @@ static int pull_main(const struct options *options)
 {
 	const char *text = options->arguments[0];
 	char id[IMAGE_DIGEST_SIZE];
-	struct progress progress;
+	struct progress progress = { 0 };
 	struct store store = { 0 };
-	struct fetch fetch;
+	struct fetch fetch = { 0 };
 	struct error err = { 0 };
 	own_fd lock = -1;
 	int r = set_progress(options, text, &progress, &err);

@@ -50,7 +50,7 @@ static int remove_one(const struct store *store, const char *text, bool is_force
 	own_mem struct record_name *names = NULL;
 	struct record_name found;
 	struct record record;
-	size_t count;
+	size_t count = 0;
 	int r = list_find(store, text, &found, &record, err);
 
 	if (r == 0)

@@ -22,8 +22,6 @@ static int allocate(const struct document *document, const char *key, size_t cou
 	if (count > MAX_STRINGS)
 		return error_set(document->err, -E2BIG, "%s: \"%s\" has too many entries",
 				 document->what, key);
-	if (count == 0)
-		return 0;
 	out->items = calloc(count + 1, sizeof *out->items);
 	return out->items ? 0 : no_memory(document);
 }
@@ -32,13 +30,15 @@ static int allocate(const struct document *document, const char *key, size_t cou
 static int add(const struct document *document, const char *key, const char *text, size_t size,
 	       struct image_strings *out)
 {
+	char *copy;
+
 	if (strlen(text) != size)
 		return error_set(document->err, -EINVAL, "%s: \"%s\" contains a NUL character",
 				 document->what, key);
-	out->items[out->count] = strdup(text);
-	if (!out->items[out->count])
+	copy = strdup(text);
+	if (!copy)
 		return no_memory(document);
-	out->count++;
+	out->items[out->count++] = copy;
 	return 0;
 }
 
@@ -139,8 +139,8 @@ static int parse_execution(const struct document *document, json_object *root,
 
 static int parse_layers(const struct document *document, json_object *root, struct config *out)
 {
-	json_object *rootfs, *ids;
-	const char *type;
+	json_object *rootfs = NULL, *ids = NULL;
+	const char *type = NULL;
 	size_t count;
 	int r = document_need(document, root, "rootfs", json_type_object, &rootfs);
 

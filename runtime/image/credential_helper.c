@@ -72,14 +72,14 @@ int credentials_parse_answer(const char *text, size_t size, const char *what,
 	struct document document = { .what = what, .err = err };
 	struct credentials found = { 0 };
 	own_json *root = NULL;
-	const char *user, *secret;
+	const char *user = NULL, *secret = NULL;
 	int r = document_parse(&document, text, size, json_type_object, &root);
 
 	if (r == 0)
 		r = document_need_text(&document, root, "Username", &user);
 	if (r == 0)
 		r = document_need_text(&document, root, "Secret", &secret);
-	if (r < 0)
+	if (r < 0 || !user || !secret)
 		return r;
 	if (strcmp(user, "<token>") == 0) {
 		found.identity_token = strdup(secret);

@@ -95,7 +95,7 @@ static int set_text(const struct document *document, const char *text, char **ou
 
 static int read_entry(const struct document *document, json_object *entry, struct credentials *out)
 {
-	const char *auth, *user, *password, *token;
+	const char *auth = NULL, *user = NULL, *password = NULL, *token = NULL;
 	int r = document_text(document, entry, "auth", &auth);
 
 	if (r == 0)

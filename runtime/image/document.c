@@ -60,7 +60,7 @@ int document_field(const struct document *document, json_object *object, const c
 int document_text(const struct document *document, json_object *object, const char *key,
 		  const char **out)
 {
-	json_object *field;
+	json_object *field = NULL;
 	int r = document_field(document, object, key, json_type_string, &field);
 
 	if (r < 0)
@@ -75,7 +75,7 @@ int document_text(const struct document *document, json_object *object, const ch
 int document_size(const struct document *document, json_object *object, const char *key,
 		  uint64_t *out)
 {
-	json_object *field;
+	json_object *field = NULL;
 	int r = document_field(document, object, key, json_type_int, &field);
 
 	if (r < 0)
@@ -95,7 +95,7 @@ static int missing(const struct document *document, const char *key)
 int document_need(const struct document *document, json_object *object, const char *key,
 		  json_type type, json_object **out)
 {
-	json_object *field;
+	json_object *field = NULL;
 	int r = document_field(document, object, key, type, &field);
 
 	if (r < 0)
@@ -109,7 +109,7 @@ int document_need(const struct document *document, json_object *object, const ch
 int document_need_text(const struct document *document, json_object *object, const char *key,
 		       const char **out)
 {
-	const char *text;
+	const char *text = NULL;
 	int r = document_text(document, object, key, &text);
 
 	if (r < 0)

@@ -32,8 +32,8 @@ static int read_config(const struct store *store, const char *id, struct image_c
 		       struct error *err)
 {
 	own_mem char *text = NULL;
-	struct config config;
-	size_t size;
+	struct config config = { 0 };
+	size_t size = 0;
 	int r = store_read(store->blobs_fd, digest_hex(id), &text, &size, err);
 
 	if (r == 0)
@@ -149,8 +149,8 @@ int image_resolve(const char *root, const struct image_request *request, struct 
 		  struct error *err)
 {
 	struct progress progress;
-	struct store store;
-	struct fetch fetch;
+	struct store store = { 0 };
+	struct fetch fetch = { 0 };
 	int r = fetch_init(&fetch, request->reference, request->platform, err);
 
 	if (r == 0)

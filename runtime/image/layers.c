@@ -95,7 +95,7 @@ int layers_missing(const struct store *store, const struct layer_plan *plan,
 		   bool missing[IMAGE_MAX_LAYERS], struct error *err)
 {
 	for (size_t i = 0; i < plan->object_count; i++) {
-		struct image_layer layer;
+		struct image_layer layer = { .fd = -1 };
 		int r = store_open_layer(store, plan->objects[i].digest, &layer, err);
 
 		if (r < 0 && r != -ENOENT)
@@ -234,7 +234,7 @@ int layers_provide(const struct store *store, const struct layer_plan *plan,
 		   struct progress *progress, struct image_layer out[IMAGE_MAX_LAYERS],
 		   struct error *err)
 {
-	struct image_layer layers[IMAGE_MAX_LAYERS];
+	struct image_layer layers[IMAGE_MAX_LAYERS] = { 0 };
 	size_t at = plan->object_count;
 
 	progress->layers = (unsigned)plan->object_count;

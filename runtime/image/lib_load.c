@@ -2,7 +2,6 @@
 
 #include <dlfcn.h>
 #include <errno.h>
-#include <string.h>
 
 int lib_load(const char *const *names, const struct lib_symbol *symbols, size_t count, void *table,
 	     struct error *err)
@@ -17,11 +16,12 @@ int lib_load(const char *const *names, const struct lib_symbol *symbols, size_t 
 				 names[0]);
 	for (size_t i = 0; i < count; i++) {
 		void *symbol = dlsym(library, symbols[i].name);
+		void **slot = (void *)((char *)table + symbols[i].offset);
 
 		if (!symbol)
 			return error_set(err, -ELIBBAD, "the library %s has no %s: it is too old",
 					 names[0], symbols[i].name);
-		memcpy((char *)table + symbols[i].offset, &symbol, sizeof symbol);
+		*slot = symbol;
 	}
 	return 0; /* the library stays: its table is used until the process ends */
 }

@@ -89,7 +89,7 @@ static int read_index(struct bundle *bundle, const char *what, struct manifest *
 		      struct error *err)
 {
 	own_mem char *text = NULL;
-	size_t size;
+	size_t size = 0;
 	int r = bundle_text(bundle, "index.json", &text, &size, err);
 
 	if (r < 0)
@@ -114,7 +114,7 @@ static int descend(struct bundle *bundle, const struct manifest_entry *from,
 	for (int depth = 0; depth < MAX_NESTING; depth++) {
 		const struct manifest_entry *entry = NULL;
 		own_mem char *text = NULL;
-		size_t size;
+		size_t size = 0;
 		int r = read_blob(bundle, &at, &text, &size, err);
 
 		if (r == 0)
@@ -128,7 +128,7 @@ static int descend(struct bundle *bundle, const struct manifest_entry *from,
 			return 0;
 		}
 		r = manifest_select(out, platform, what, &entry, err);
-		if (r == 0)
+		if (r == 0 && entry)
 			at = entry->descriptor;
 		manifest_finish(out);
 		if (r < 0)
@@ -256,7 +256,7 @@ static int prepare_missing(struct local_image *image, const struct store *store,
 {
 	own_mem const char **names = calloc(image->layer_count, sizeof *names);
 	bool missing[IMAGE_MAX_LAYERS];
-	struct layer_plan plan;
+	struct layer_plan plan = { 0 };
 	size_t count = 0;
 	int r = names ? layers_plan(&image->install.config, &plan, err)
 		      : error_set(err, -ENOMEM, "out of memory");

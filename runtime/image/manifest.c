@@ -59,7 +59,7 @@ static int media_role(const struct document *document, const char *type, const c
 static int parse_descriptor(const struct document *document, json_object *object, const char *thing,
 			    struct descriptor *out, enum media_role *role)
 {
-	const char *digest, *type;
+	const char *digest = NULL, *type = NULL;
 	int r = document_need_text(document, object, "mediaType", &type);
 
 	if (r == 0)
@@ -90,7 +90,7 @@ static int parse_layers(const struct document *document, json_object *array, str
 		return error_set(document->err, -ENOMEM, "%s: out of memory", document->what);
 	for (size_t i = 0; i < count; i++) {
 		json_object *layer = json_object_array_get_idx(array, i);
-		enum media_role role;
+		enum media_role role = ROLE_REFUSED;
 		char thing[32];
 		int r;
 
@@ -112,8 +112,8 @@ static int parse_layers(const struct document *document, json_object *array, str
 
 static int parse_image(const struct document *document, json_object *root, struct manifest *out)
 {
-	json_object *config, *layers;
-	enum media_role role;
+	json_object *config = NULL, *layers = NULL;
+	enum media_role role = ROLE_REFUSED;
 	int r = document_need(document, root, "config", json_type_object, &config);
 
 	if (r == 0)
@@ -149,8 +149,8 @@ static int parse_entry_names(const struct document *document, json_object *objec
 static int parse_entry_platform(const struct document *document, json_object *object,
 				struct manifest_entry *entry)
 {
-	const char *os, *architecture, *variant;
-	json_object *platform;
+	const char *os = NULL, *architecture = NULL, *variant = NULL;
+	json_object *platform = NULL;
 	int r = document_field(document, object, "platform", json_type_object, &platform);
 
 	if (r < 0 || !platform)
@@ -224,9 +224,9 @@ static int find_kind(const struct document *document, json_object *root, const c
 {
 	bool has_layers = json_object_object_get_ex(root, "layers", NULL);
 	bool has_manifests = json_object_object_get_ex(root, "manifests", NULL);
-	const char *own_type;
-	uint64_t version;
-	enum media_role role;
+	const char *own_type = NULL;
+	uint64_t version = 0;
+	enum media_role role = ROLE_REFUSED;
 	int r = document_text(document, root, "mediaType", &own_type);
 
 	if (r == 0)

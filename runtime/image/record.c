@@ -229,9 +229,9 @@ int record_ids(const struct store *store, char (**out)[IMAGE_DIGEST_SIZE], size_
 	       struct error *err)
 {
 	char(*ids)[IMAGE_DIGEST_SIZE];
-	struct dirent **list;
+	struct dirent **list = NULL;
 	size_t found = 0;
-	int listed, r = list_folder(store->images_fd, &list, &listed, err);
+	int listed = 0, r = list_folder(store->images_fd, &list, &listed, err);
 
 	if (r < 0)
 		return r;
@@ -251,9 +251,9 @@ int record_names(const struct store *store, struct record_name **out, size_t *co
 		 struct error *err)
 {
 	struct record_name *names;
-	struct dirent **list;
+	struct dirent **list = NULL;
 	size_t found = 0;
-	int listed, r = list_folder(store->refs_fd, &list, &listed, err);
+	int listed = 0, r = list_folder(store->refs_fd, &list, &listed, err);
 
 	if (r < 0)
 		return r;

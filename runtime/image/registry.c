@@ -47,6 +47,22 @@ static int get_manifest(struct pull *pull, const char *name, char digest[IMAGE_D
 	return r;
 }
 
+static int parse_response(const struct response *response, const char *what, struct manifest *out,
+			  struct error *err)
+{
+	return manifest_parse(response->body ? response->body : "", response->size,
+			      response->type[0] ? response->type : NULL, what, out, err);
+}
+
+static void keep_manifest(struct pull *pull, const char digest[IMAGE_DIGEST_SIZE],
+			  struct response *response)
+{
+	memcpy(pull->install.manifest_digest, digest, IMAGE_DIGEST_SIZE);
+	pull->install.manifest_size = response->size;
+	pull->install.manifest_text = take_ptr(response->body);
+	response_finish(response);
+}
+
 /* From the name through indexes to the manifest for the platform. */
 static int find_manifest(struct pull *pull, struct error *err)
 {
@@ -62,16 +78,11 @@ static int find_manifest(struct pull *pull, struct error *err)
 		int r = get_manifest(pull, name, digest, &response, err);
 
 		if (r == 0)
-			r = manifest_parse(response.body ? response.body : "", response.size,
-					   response.type[0] ? response.type : NULL, what,
-					   &pull->manifest, err);
+			r = parse_response(&response, what, &pull->manifest, err);
 		if (r == 0 && depth == 0)
 			memcpy(pull->root_digest, digest, sizeof digest);
 		if (r == 0 && pull->manifest.kind == MANIFEST_IMAGE) {
-			memcpy(pull->install.manifest_digest, digest, sizeof digest);
-			pull->install.manifest_size = response.size;
-			pull->install.manifest_text = take_ptr(response.body);
-			response_finish(&response);
+			keep_manifest(pull, digest, &response);
 			return 0;
 		}
 		if (r == 0)

@@ -48,8 +48,9 @@ void response_finish(struct response *response);
 /* Collects headers; for CURLOPT_HEADERFUNCTION with a struct response. */
 size_t response_header(char *data, size_t size, size_t count, void *context);
 
-/* Answers a 401: gets a token, or switches to Basic. Also when a token has become old. */
-int session_login(struct session *session, const char *challenge, struct error *err);
+/* Answers a 401, whose challenge is text: gets a token, or switches to Basic. Also when a token has
+ * become old. */
+int session_login(struct session *session, const char *text, struct error *err);
 
 /* The sentence for an HTTP status that is not success. */
 int session_refusal(const struct session *session, const char *what, long code, const char *body,

@@ -30,7 +30,7 @@ static int keep_token(struct session *session, const struct response *response, 
 		r = document_need_text(&document, root, "access_token", &token);
 	if (r < 0)
 		return r;
-	if (!*token || strpbrk(token, "\r\n"))
+	if (!token || !*token || strpbrk(token, "\r\n"))
 		return error_set(err, -EPROTO, "the registry's token is malformed");
 	free(session->token);
 	if (asprintf(&session->token, "Authorization: Bearer %s", token) < 0) {

@@ -27,9 +27,9 @@ void store_close(struct store *store);
 /* The caller closes *lock to end it. Waits. */
 int store_lock(const struct store *store, bool exclusive, int *lock, struct error *err);
 
-/* A file in tmp/, made if it is not there, with an exclusive flock that lives as long as *fd.
+/* A file in tmp/, made if it is not there, with an exclusive flock that lives as long as *out.
  * -EAGAIN: someone else is at it (only when not wait). */
-int store_temp(const struct store *store, const char *name, bool wait, int *fd, struct error *err);
+int store_temp(const struct store *store, const char *name, bool wait, int *out, struct error *err);
 
 /* The temporary file becomes the object `name` in the folder to_fd, at once and for good. */
 int store_publish(const struct store *store, const char *temp_name, int fd, int to_fd,

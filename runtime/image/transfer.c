@@ -31,8 +31,11 @@ int transfers_init(struct transfers *transfers, struct session *session, const s
 
 static void stop(struct transfer *item)
 {
-	const struct lib_curl *curl = item->owner->session->curl;
+	const struct lib_curl *curl;
 
+	if (!item->owner) /* not set up yet */
+		return;
+	curl = item->owner->session->curl;
 	if (item->easy) {
 		(void)curl->multi_remove(item->owner->multi, item->easy);
 		curl->easy_cleanup(item->easy);
@@ -53,7 +56,7 @@ static void close_file(struct transfer *item)
 
 void transfers_finish(struct transfers *transfers)
 {
-	for (size_t i = 0; i < transfers->count; i++) {
+	for (size_t i = 0; transfers->items && i < transfers->count; i++) {
 		stop(&transfers->items[i]);
 		close_file(&transfers->items[i]);
 	}

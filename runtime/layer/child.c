@@ -148,5 +148,6 @@ int layer_main(int argc, char **argv)
 		(void)fprintf(stderr, "katavm-layer is started by katavm itself\n");
 	if (r < 0)
 		send_error(r, &err);
-	_exit(r < 0); /* nothing that runs at exit is wanted, or allowed, here */
+	/* nothing that runs at exit is wanted, or allowed, here */
+	_exit(r < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
 }

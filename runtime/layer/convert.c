@@ -269,7 +269,7 @@ int layer_convert(const struct layer_request *request, struct layer_result *resu
 	struct convert convert = { .request = request,
 				   .limits = with_defaults(&request->limits),
 				   .frame = frame };
-	struct pack_result packed;
+	struct pack_result packed = { 0 };
 	int r;
 
 	if (!frame)

@@ -40,8 +40,10 @@ static int take(struct tar *tar, uint64_t max, const uint8_t **data, size_t *siz
 {
 	int r = fill(tar, err);
 
-	if (r <= 0)
-		return r ? r : error_set(err, -EBADMSG, "the tar ends too early");
+	if (r < 0)
+		return r;
+	if (r == 0)
+		return error_set(err, -EBADMSG, "the tar ends too early");
 	*size = tar->piece_size < max ? tar->piece_size : (size_t)max;
 	*data = tar->piece;
 	tar->piece += *size;
@@ -54,8 +56,8 @@ int tar_read(struct tar *tar, void *to, size_t size, struct error *err)
 	uint8_t *at = to;
 
 	while (size) {
-		const uint8_t *data;
-		size_t n;
+		const uint8_t *data = NULL;
+		size_t n = 0;
 		int r = take(tar, size, &data, &n, err);
 
 		if (r < 0)
@@ -70,8 +72,8 @@ int tar_read(struct tar *tar, void *to, size_t size, struct error *err)
 static int skip(struct tar *tar, uint64_t size, struct error *err)
 {
 	while (size) {
-		const uint8_t *data;
-		size_t n;
+		const uint8_t *data = NULL;
+		size_t n = 0;
 		int r = take(tar, size, &data, &n, err);
 
 		if (r < 0)
@@ -212,7 +214,7 @@ static void reset(struct tar *tar)
 static int read_extension(struct tar *tar, const struct tar_header *header, uint64_t size,
 			  struct error *err)
 {
-	char *body;
+	char *body = NULL;
 	int r;
 
 	switch (header->type) {

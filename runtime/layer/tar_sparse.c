@@ -75,7 +75,7 @@ int tar_sparse_gnu(struct tar *tar, const struct tar_header *header, struct erro
 		r = tar_read(tar, block, sizeof block, err);
 		if (r == 0)
 			r = add_gnu_entries(tar, block, GNU_MORE, err);
-		more = block[504] != 0;
+		more = r == 0 && block[504] != 0;
 	}
 	return r;
 }
@@ -104,7 +104,7 @@ static int read_line(struct tar *tar, uint64_t *taken, uint64_t *out, struct err
 
 int tar_sparse_in_content(struct tar *tar, struct error *err)
 {
-	uint64_t count, taken = 0, offset, size;
+	uint64_t count = 0, taken = 0, offset = 0, size = 0;
 	char skipped[TAR_BLOCK];
 	int r = read_line(tar, &taken, &count, err);
 

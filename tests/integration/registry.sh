@@ -15,7 +15,7 @@ failed=0
 stop() { [ -z "$registry" ] || { kill "$registry"; wait "$registry"; } 2>/dev/null; registry=; }
 trap 'stop; rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM
-export DOCKER_CONFIG=$dir/docker
+export DOCKER_CONFIG="$dir/docker"
 mkdir "$dir/docker"
 
 serve() { # [more lines of its configuration]
@@ -87,7 +87,7 @@ cp "$layer" "$dir/whole"
 rm -rf "$dir/store"
 printf 'X' | dd of="$layer" bs=1 seek=1000000 conv=notrunc status=none
 pull "$host/app:1"; says "a digest that does not match" 'digest'
-[ -z "$(ls "$dir/store/refs" "$dir/store/images" 2>/dev/null | grep -v :)" ]; ok "nothing half visible" $?
+[ -z "$(find "$dir/store/refs" "$dir/store/images" -type f 2>/dev/null)" ]; ok "nothing half visible" $?
 rm -rf "$dir/store"
 head -c 1000000 "$dir/whole" >"$layer"
 pull "$host/app:1"; says "a truncated layer" 'truncated\|breaks off\|sends'

@@ -6,9 +6,10 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 lab_dir=$top/tests/lab
 # Everything that is expensive to make and the same for every checkout lives here, keyed by its inputs.
 cache=${KATAVM_CACHE:-/var/cache/katavm}
+# shellcheck disable=SC2034 # of those who source this
 results=${KATAVM_RESULTS:-$top/results}
-build=$top/build
-out=$top/out
+# shellcheck disable=SC2034
+build=$top/build out=$top/out
 
 say() { printf 'dev: %s\n' "$*" >&2; }
 die() { printf 'dev: %s\n' "$*" >&2; exit 125; }
@@ -50,12 +51,12 @@ need_packages() {
 	local missing
 	missing=$(missing_packages)
 	[ -n "$missing" ] || return 0
-	[ "$(id -u)" = 0 ] || die "these packages are missing, and only root can install them: $(echo $missing)"
+	[ "$(id -u)" = 0 ] || die "these packages are missing, and only root can install them: $(tr "\n" " " <<<"$missing")"
 	local apt=(apt-get -o DPkg::Lock::Timeout=300 -y)
 	export DEBIAN_FRONTEND=noninteractive
 	step "refreshing the package lists" "$cache/log/apt-update" "${apt[@]}" update || true
 	# shellcheck disable=SC2086
-	step "installing $(echo $missing)" "$cache/log/apt-install" \
+	step "installing $(tr "\n" " " <<<"$missing")" "$cache/log/apt-install" \
 		"${apt[@]}" install --no-install-recommends $missing || exit 125
 }
 

@@ -24,9 +24,10 @@ if [ ! -e "$archive" ]; then
 		printf '"digest":"sha256:%s","size":%s' "$digest" "$size"
 	}
 	layer=$(blob "$dir/layer")
+	digest=${layer#'"digest":'}
 	case $(uname -m) in aarch64) machine=arm64 ;; *) machine=amd64 ;; esac
 	printf '{"architecture":"%s","os":"linux","config":{"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],"Cmd":["bash"]},"rootfs":{"type":"layers","diff_ids":[%s]}}' \
-		"$machine" "$(echo "$layer" | sed 's/"digest":\("[^"]*"\).*/\1/')" >"$dir/config"
+		"$machine" "${digest%%,*}" >"$dir/config"
 	config=$(blob "$dir/config")
 	printf '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json",%s},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar",%s}]}' \
 		"$config" "$layer" >"$dir/manifest"

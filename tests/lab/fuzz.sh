@@ -18,7 +18,7 @@ step "building the fuzz targets" "$cache/log/fuzz-build" ninja -C "$dir"
 
 failed=0 ran=0
 for program in "$dir"/tests/fuzz_*; do
-	[ -f "$program" ] && [ -x "$program" ] || continue
+	if [ ! -f "$program" ] || [ ! -x "$program" ]; then continue; fi
 	name=$(basename "$program" | sed 's/^fuzz_//')
 	[ -z "$target" ] || [ "$name" = "$target" ] || continue
 	ran=$((ran + 1))

@@ -343,7 +343,7 @@ run_once() { # WORD...
 }
 
 run_exact() { # WORD...
-	local dir rc=125 port
+	local dir rc=125
 	prepare
 	mkdir -p "$state"
 	chmod 700 "$state"
@@ -380,7 +380,7 @@ run_exact() { # WORD...
 }
 
 main() {
-	local exact= keep= action= fresh= dir rc=0
+	local exact='' keep='' action='' fresh='' dir rc=0
 	memory=${KATAVM_LAB_MEMORY:-3072}
 	cpus=${KATAVM_LAB_CPUS:-2}
 	if [ "${1:-}" = --keeper ]; then

@@ -3,7 +3,7 @@
 # timeout: 900
 # Bad input and sudden deaths, each with its sentence, and nothing left behind.
 . "$(dirname "$0")/../lib.sh"
-cd "$work"
+cd "$work" || exit 1
 bash "$checkout/tests/lab/small-image.sh" "$work/image" >/dev/null 2>&1
 image=oci:$work/image:small
 lib=$(dirname "$(dirname "$(readlink -f "$(command -v katavm)")")")/lib/katavm

@@ -3,7 +3,7 @@
 # timeout: 600
 # katavm run as Docker's users type it: flags, environment, identity, limits, streams, exit statuses.
 . "$(dirname "$0")/../lib.sh"
-cd "$work"
+cd "$work" || exit 1
 bash "$checkout/tests/lab/small-image.sh" "$work/image" >/dev/null 2>&1
 image=oci:$work/image:small
 run() { timeout 120 katavm run "$@"; }
@@ -15,7 +15,7 @@ expect_failure "127: not found" 127 'executable file not found' run "$image" nos
 expect_failure "126: not executable" 126 'ermission denied' run "$image" /etc/motd
 expect_output "flags end at the image, and --entrypoint" "-l --rm" run --entrypoint echo "$image" -l --rm
 
-printf 'FILE=one\n# no\n\nBOTH=file\n' >env
+printf 'FILE=one\n# no\n\nBOTH=file\n' >./env
 export FROM_HOST=host
 observe run -q -e A=1 -e FROM_HOST -e UNSET_HERE -e BOTH=flag --env-file env -w /new/dir -u www-data:staff \
 	--group-add 77 -h box --add-host db:10.0.0.9 --dns 9.9.9.9 --read-only --tmpfs /run:size=1m --shm-size 1m \

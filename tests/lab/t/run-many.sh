@@ -3,7 +3,7 @@
 # timeout: 900
 # Twenty containers at once.
 . "$(dirname "$0")/../lib.sh"
-cd "$work"
+cd "$work" || exit 1
 bash "$checkout/tests/lab/small-image.sh" "$work/image" >/dev/null 2>&1
 image=oci:$work/image:small
 katavm run -q "$image" true

@@ -3,7 +3,7 @@
 # timeout: 300
 # A terminal: raw and back, its size, keys, and what remains when katavm is killed.
 . "$(dirname "$0")/../lib.sh"
-cd "$work"
+cd "$work" || exit 1
 bash "$checkout/tests/lab/small-image.sh" "$work/image" >/dev/null 2>&1
 image=oci:$work/image:small
 katavm run -q "$image" true # imported now
