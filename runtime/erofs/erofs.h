@@ -68,6 +68,12 @@ int erofs_set_nlink(struct erofs_writer *writer, uint64_t nid, uint32_t nlink);
 /* Nothing names this inode any more: its content becomes a hole in the file, where possible. */
 void erofs_discard(struct erofs_writer *writer, const struct erofs_place *place);
 
+/* A word of at most 16 bytes in the superblock, for whoever opens the image later; "" unless set.
+ */
+enum { EROFS_LABEL_SIZE = 17 };
+void erofs_set_label(struct erofs_writer *writer, const char *label);
+int erofs_read_label(int fd, char out[EROFS_LABEL_SIZE]);
+
 /* Writes the superblock and sets the file's size, which is returned in *size. */
 int erofs_finish(struct erofs_writer *writer, uint64_t inodes, uint64_t *size);
 

@@ -1,3 +1,4 @@
+#include "base/check.h"
 #include "base/sys.h"
 #include "runtime/erofs/writer.h"
 
@@ -46,6 +47,26 @@ static uint32_t crc32c(const uint8_t *data, size_t size)
 	return crc;
 }
 
+void erofs_set_label(struct erofs_writer *writer, const char *label)
+{
+	CHECK(strlen(label) < sizeof writer->label);
+	memcpy(writer->label, label, strlen(label) + 1);
+}
+
+int erofs_read_label(int fd, char out[EROFS_LABEL_SIZE])
+{
+	struct erofs_disk_super super;
+	long n = SYS_RETRY(pread, fd, &super, sizeof super, EROFS_SUPER_OFFSET);
+
+	if (n >= 0 && (n != sizeof super || le32toh(super.magic) != EROFS_MAGIC))
+		return -EINVAL;
+	if (n < 0)
+		return (int)n;
+	memcpy(out, super.volume_name, sizeof super.volume_name);
+	out[sizeof super.volume_name] = '\0';
+	return 0;
+}
+
 int erofs_finish(struct erofs_writer *writer, uint64_t inodes, uint64_t *size)
 {
 	struct erofs_disk_super super = {
@@ -61,6 +82,7 @@ int erofs_finish(struct erofs_writer *writer, uint64_t inodes, uint64_t *size)
 	int r;
 
 	memcpy(super.uuid, writer->uuid, sizeof super.uuid);
+	memcpy(super.volume_name, writer->label, sizeof super.volume_name);
 	memcpy(writer->block0 + EROFS_SUPER_OFFSET, &super, sizeof super);
 	super.checksum =
 	    htole32(crc32c(writer->block0 + EROFS_SUPER_OFFSET, EROFS_BLOCK - EROFS_SUPER_OFFSET));

@@ -53,6 +53,7 @@ struct erofs_writer {
 	struct erofs_file file;
 	bool has_chunks;
 	uint8_t uuid[16];
+	char label[EROFS_LABEL_SIZE];
 	uint8_t block0[EROFS_BLOCK]; /* superblock and root inode */
 };
 

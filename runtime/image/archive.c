@@ -45,7 +45,7 @@ struct child {
 
 static void report(struct channel *channel, int code, const struct error *err)
 {
-	struct frame_error last = { .code = code };
+	struct frame_error last = { .code = code, .layer = -1 };
 
 	memcpy(last.text, err->text, sizeof last.text);
 	channel->to.kind = FRAME_ERROR;

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { EXIT_FAILED = 1 };
 
@@ -54,11 +55,18 @@ static int add_names(const struct store *store, const struct record *record, jso
 	return r;
 }
 
-static json_object *layers_object(const struct record *record)
+/* What a container gets: not the layers below one that hides them all. */
+static json_object *layers_object(const struct store *store, const struct record *record)
 {
 	json_object *layers = json_object_new_array();
+	struct image_layer layer = { 0 };
+	size_t count = 0;
 
-	for (size_t i = record->layer_count; i-- > 0;) /* shown bottom first, as diff ids are */
+	while (count < record->layer_count && !layer.is_opaque) {
+		if (store_open_layer(store, record->layers[count++], &layer, NULL) == 0)
+			(void)close(layer.fd);
+	}
+	for (size_t i = count; i-- > 0;) /* shown bottom first, as diff ids are */
 		(void)json_object_array_add(layers, json_object_new_string(record->layers[i]));
 	return layers;
 }
@@ -98,7 +106,7 @@ static int describe(const struct store *store, const char *text, json_object **o
 	add_field(object, "Config", config, "config");
 	if (json_object_object_get_ex(config, "rootfs", &rootfs))
 		(void)json_object_object_add(object, "RootFS", json_object_get(rootfs));
-	(void)json_object_object_add(object, "StoredLayers", layers_object(&record));
+	(void)json_object_object_add(object, "StoredLayers", layers_object(store, &record));
 	add_field(object, "History", config, "history");
 	if (r < 0)
 		(void)json_object_put(object);

@@ -61,8 +61,11 @@ static int open_image(const struct store *store, const char *id, const char *nam
 	r = read_config(store, id, &image.config, err);
 	for (size_t i = 0; r == 0 && i < record.layer_count; i++) {
 		r = store_open_layer(store, record.layers[i], &image.layers[i], err);
-		if (r == 0)
-			image.layer_count++;
+		if (r < 0)
+			break;
+		image.layer_count++;
+		if (image.layers[i].is_opaque) /* overlayfs would show what is below */
+			break;
 	}
 	if (r == 0 && name) {
 		image.name = strdup(name);

@@ -1,6 +1,7 @@
 #pragma once
 #include "base/error.h"
 #include "runtime/image/progress.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -45,6 +46,7 @@ struct image_config {
 struct image_layer {
 	int fd;
 	uint64_t size;
+	bool is_opaque;                 /* hides all layers below it */
 	char digest[IMAGE_DIGEST_SIZE]; /* diff id, or chain id where layers were squashed */
 };
 
@@ -53,7 +55,8 @@ struct image {
 	char id[IMAGE_DIGEST_SIZE]; /* digest of the configuration, as docker shows it */
 	char digest[IMAGE_DIGEST_SIZE]; /* digest of the manifest; "" when loaded from an archive */
 	struct image_config config;
-	struct image_layer layers[IMAGE_MAX_LAYERS]; /* [0] is the top one, as in lowerdir= */
+	/* [0] is the top one, as in lowerdir=; a layer that hides all below it is the last */
+	struct image_layer layers[IMAGE_MAX_LAYERS];
 	size_t layer_count;
 };
 

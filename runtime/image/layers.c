@@ -136,6 +136,7 @@ static int inputs_open(const struct layer_plan *plan, const struct layer_object 
 		inputs->items[inputs->count++] = (struct layer_input){
 			.fd = fd,
 			.compression = LAYER_AUTO,
+			.number = (unsigned)index + 1,
 			.diff_id = config->diff_ids[index],
 		};
 	}

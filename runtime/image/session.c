@@ -25,15 +25,6 @@ bool session_is_loopback(const char *host)
 	       (size == 5 && strncmp(host, "[::1]", 5) == 0);
 }
 
-/* Certificates of registries with a CA of their own, where the OpenSSL tools look for them. */
-static void set_certificates(const struct lib_curl *curl, CURL *easy)
-{
-	const char *file = getenv("SSL_CERT_FILE");
-
-	if (file && *file)
-		(void)curl->easy_setopt(easy, CURLOPT_CAINFO, file);
-}
-
 void session_set_common(const struct session *session, CURL *easy, const char *url)
 {
 	const struct lib_curl *curl = session->curl;
@@ -54,7 +45,7 @@ void session_set_common(const struct session *session, CURL *easy, const char *u
 	(void)curl->easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
 	if (session->is_loopback)
 		(void)curl->easy_setopt(easy, CURLOPT_PROXY, "");
-	set_certificates(curl, easy);
+	certificates_use(&session->certificates, curl, easy);
 }
 
 int session_prepare(const struct session *session, CURL *easy, const char *path, const char *accept,
@@ -208,14 +199,28 @@ int session_refusal(const struct session *session, const char *what, long code, 
 			 session->registry, code, what, said ? ": " : "", said ? said : "");
 }
 
-static int transport_error(const struct session *session, CURLcode code,
-			   const struct response *response, struct error *err)
+const char *session_reason(const struct session *session, CURLcode code, struct response *response)
+{
+	for (char *at = response->said; *at; at++)
+		if ((unsigned char)*at < ' ' || (unsigned char)*at > '~')
+			*at = '?';
+	return response->said[0] ? response->said : session->curl->easy_strerror(code);
+}
+
+static int transport_error(const struct session *session, CURLcode code, struct response *response,
+			   struct error *err)
 {
 	if (response->is_too_big)
 		return error_set(err, -EFBIG, "%s sent a document larger than 4 MiB",
 				 session->registry);
+	if (code == CURLE_PEER_FAILED_VERIFICATION)
+		return error_set(
+		    err, -EACCES,
+		    "the certificate of %s is not trusted: %s (its authority can be put "
+		    "into /etc/docker/certs.d/%s/ca.crt)",
+		    session->registry, session_reason(session, code, response), session->registry);
 	return error_set(err, -EIO, "no answer from %s: %s", session->registry,
-			 session->curl->easy_strerror(code));
+			 session_reason(session, code, response));
 }
 
 CURLcode session_perform(const struct session *session, CURL *easy, struct response *response)
@@ -229,6 +234,7 @@ CURLcode session_perform(const struct session *session, CURL *easy, struct respo
 	(void)curl->easy_setopt(easy, CURLOPT_WRITEDATA, response);
 	(void)curl->easy_setopt(easy, CURLOPT_HEADERFUNCTION, response_header);
 	(void)curl->easy_setopt(easy, CURLOPT_HEADERDATA, response);
+	(void)curl->easy_setopt(easy, CURLOPT_ERRORBUFFER, response->said);
 	code = curl->easy_perform(easy);
 	(void)curl->easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &response->code);
 	return code;
@@ -307,9 +313,13 @@ int session_open(struct session *session, const struct reference *reference, str
 {
 	struct session opened = { .curl = lib_curl(err) };
 	const char *host = reference->host;
+	int r;
 
 	if (!opened.curl)
 		return -ELIBACC;
+	r = certificates_find(host, &opened.certificates, err);
+	if (r < 0)
+		return r;
 	(void)snprintf(opened.registry, sizeof opened.registry, "%s", host);
 	(void)snprintf(opened.repository, sizeof opened.repository, "%s", reference->repository);
 	opened.is_loopback = session_is_loopback(host);
@@ -322,6 +332,7 @@ int session_open(struct session *session, const struct reference *reference, str
 void session_close(struct session *session)
 {
 	credentials_finish(&session->credentials);
+	certificates_finish(&session->certificates);
 	if (session->token)
 		explicit_bzero(session->token, strlen(session->token));
 	free(session->token);

@@ -1,4 +1,5 @@
 #pragma once
+#include "runtime/image/certificates.h"
 #include "runtime/image/challenge.h"
 #include "runtime/image/credentials.h"
 #include "runtime/image/document.h"
@@ -17,6 +18,7 @@ struct session {
 	bool is_loopback;     /* plain HTTP is allowed */
 	bool has_credentials; /* were looked for */
 	struct credentials credentials;
+	struct certificates certificates;
 	enum challenge_scheme scheme; /* of what is sent with each request */
 	char *token;                  /* "Authorization: Bearer …" */
 	unsigned logins;
@@ -30,6 +32,7 @@ struct response {
 	char digest[SESSION_TEXT]; /* Docker-Content-Digest */
 	char challenge[SESSION_TEXT];
 	bool is_too_big;
+	char said[CURL_ERROR_SIZE]; /* libcurl's own words for an error; for CURLOPT_ERRORBUFFER */
 };
 
 int session_open(struct session *session, const struct reference *reference, struct error *err);
@@ -55,6 +58,9 @@ int session_login(struct session *session, const char *text, struct error *err);
 /* The sentence for an HTTP status that is not success. */
 int session_refusal(const struct session *session, const char *what, long code, const char *body,
 		    size_t size, struct error *err);
+
+/* Why no answer came, in words that a terminal can bear. */
+const char *session_reason(const struct session *session, CURLcode code, struct response *response);
 
 /* Is it worth another try? */
 bool session_is_transient(CURLcode code, long status);

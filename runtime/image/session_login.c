@@ -107,7 +107,7 @@ static int get_token(struct session *session, const struct challenge *challenge,
 	session->curl->easy_cleanup(easy);
 	if (code != CURLE_OK)
 		r = error_set(err, -EIO, "no token for %s: %s", session->registry,
-			      session->curl->easy_strerror(code));
+			      session_reason(session, code, &response));
 	else if (response.code != 200)
 		r = error_set(
 		    err, -EACCES, "%s gives no token: HTTP %ld%s", session->registry, response.code,

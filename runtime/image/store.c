@@ -4,6 +4,7 @@
 #include "base/sys.h"
 #include "runtime/image/digest.h"
 #include "runtime/image/document.h"
+#include "runtime/layer/layer.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -253,6 +254,7 @@ int store_open_layer(const struct store *store, const char *digest, struct image
 		     struct error *err)
 {
 	char name[STORE_NAME_SIZE];
+	bool is_opaque = false;
 	struct stat status;
 	long r;
 
@@ -270,7 +272,11 @@ int store_open_layer(const struct store *store, const char *digest, struct image
 		return error_set(err, (int)r, "open layer %s: %s", digest, sys_text((int)r));
 	if (status.st_nlink == 0) /* removed between open and lock */
 		return -ENOENT;
-	*out = (struct image_layer){ .size = (uint64_t)status.st_size };
+	r = layer_is_opaque(fd, &is_opaque);
+	if (r < 0)
+		return error_set(err, (int)r, "layer %.19s… in the image store is damaged: %s",
+				 digest, sys_text((int)r));
+	*out = (struct image_layer){ .size = (uint64_t)status.st_size, .is_opaque = is_opaque };
 	memcpy(out->digest, digest, IMAGE_DIGEST_SIZE);
 	out->fd = take_fd(&fd);
 	return 0;

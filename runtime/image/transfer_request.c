@@ -100,6 +100,7 @@ int transfer_request(struct transfer *item)
 	(void)curl->easy_setopt(item->easy, CURLOPT_WRITEDATA, item);
 	(void)curl->easy_setopt(item->easy, CURLOPT_HEADERFUNCTION, response_header);
 	(void)curl->easy_setopt(item->easy, CURLOPT_HEADERDATA, &item->response);
+	(void)curl->easy_setopt(item->easy, CURLOPT_ERRORBUFFER, item->response.said);
 	(void)curl->easy_setopt(item->easy, CURLOPT_PRIVATE, item);
 	if (curl->multi_add(transfers->multi, item->easy) != CURLM_OK)
 		return error_set(&item->err, -ENOMEM, "start a download");
@@ -136,5 +137,5 @@ int transfer_judge(struct transfer *item, CURLcode code, long status)
 		return session_refusal(session, what, status, item->response.body,
 				       item->response.size, &item->err);
 	return error_set(&item->err, -EIO, "download %s from %s: %s", what, session->registry,
-			 session->curl->easy_strerror(code));
+			 session_reason(session, code, &item->response));
 }

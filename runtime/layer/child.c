@@ -48,6 +48,8 @@ static bool parse_number(const char *text, uint64_t *out)
 	return errno == 0 && end != text && *end == '\0';
 }
 
+static unsigned layer; /* that pack_child is at */
+
 static int inflate_child(char **words, struct error *err)
 {
 	struct inflate_io io = { .next = next_input,
@@ -116,7 +118,7 @@ static int pack_child(char **words, struct error *err)
 	limits.memory_bytes = mib << 20;
 	r = confine(&limits, err);
 	if (r == 0)
-		r = pack_layers(&source, &options, CHILD_FILE, &result, err);
+		r = pack_layers(&source, &options, CHILD_FILE, &layer, &result, err);
 	if (r < 0)
 		return r;
 	frame.kind = FRAME_RESULT;
@@ -126,7 +128,7 @@ static int pack_child(char **words, struct error *err)
 
 static void send_error(int code, const struct error *err)
 {
-	struct frame_error report = { .code = code };
+	struct frame_error report = { .code = code, .layer = (int32_t)layer };
 
 	memcpy(report.text, err->text, sizeof report.text);
 	frame.kind = FRAME_ERROR;

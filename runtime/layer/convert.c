@@ -8,6 +8,7 @@
  */
 #include "base/own.h"
 #include "base/sys.h"
+#include "runtime/erofs/erofs.h"
 #include "runtime/image/digest.h"
 #include "runtime/layer/child.h"
 #include "runtime/layer/frame.h"
@@ -31,6 +32,7 @@ struct convert {
 	struct frame *frame;
 	struct digester digester;
 	uint64_t tar_bytes, told_bytes;
+	size_t at; /* the input that an error speaks of; the packer may be behind the inflater */
 	char diff_id[IMAGE_DIGEST_SIZE];
 };
 
@@ -104,18 +106,20 @@ static int start_inflate(struct convert *convert, const struct layer_input *inpu
 }
 
 /* The sentence of a child, made fit for a terminal; it may have been taken over by the layer. */
-static int child_error(const struct frame *frame, size_t size, struct error *err)
+static int child_error(struct convert *convert, bool is_packer, size_t size, struct error *err)
 {
 	struct frame_error report;
 	char text[sizeof report.text + 1];
 
 	if (size != sizeof report)
 		return error_set(err, -EPROTO, "a layer's converter misbehaves");
-	memcpy(&report, frame->data, sizeof report);
+	memcpy(&report, convert->frame->data, sizeof report);
 	report.text[sizeof report.text - 1] = '\0';
 	(void)log_escape(report.text, strlen(report.text), text, sizeof text);
 	if (report.code >= 0 || report.code < -4095)
 		report.code = -EPROTO;
+	if (is_packer && report.layer >= 0 && (size_t)report.layer < convert->request->input_count)
+		convert->at = (size_t)report.layer;
 	return error_set(err, report.code, "%s", text);
 }
 
@@ -139,7 +143,7 @@ static int last_words(struct convert *convert, struct pack_result *result, struc
 	if (r == 0 || r == -ECONNRESET)
 		return child_death(&convert->pack, err);
 	if (r == 1 && convert->frame->kind == FRAME_ERROR)
-		return child_error(convert->frame, size, err);
+		return child_error(convert, true, size, err);
 	if (r != 1 || convert->frame->kind != FRAME_RESULT || size != sizeof *result || !result)
 		return error_set(err, -EPROTO, "a layer's converter misbehaves");
 	memcpy(result, convert->frame->data, sizeof *result);
@@ -206,7 +210,7 @@ static int pass_layer(struct convert *convert, size_t input, struct error *err)
 		if (r == 0 || r == -ECONNRESET)
 			return child_death(&convert->inflate, err);
 		if (r == 1 && frame->kind == FRAME_ERROR)
-			return child_error(frame, size, err);
+			return child_error(convert, false, size, err);
 		if (r == 1 && frame->kind == FRAME_END)
 			break;
 		if (r != 1 || frame->kind != FRAME_DATA || !size)
@@ -224,29 +228,39 @@ static int pass_layer(struct convert *convert, size_t input, struct error *err)
 
 static int convert_layer(struct convert *convert, size_t input, struct error *err)
 {
-	struct error inner;
 	int r = digester_init(&convert->digester, err);
 
 	if (r < 0)
 		return r;
-	r = start_inflate(convert, &convert->request->inputs[input], &inner);
+	convert->at = input;
+	r = start_inflate(convert, &convert->request->inputs[input], err);
 	if (r == 0)
-		r = pass_layer(convert, input, &inner);
+		r = pass_layer(convert, input, err);
 	(void)layer_child_end(&convert->inflate);
 	digester_finish(&convert->digester);
-	return r < 0 ? error_set(err, r, "%s", inner.text) : 0;
+	return r;
+}
+
+/* "layer 3: …", by its number in the image. */
+static int in_layer(const struct convert *convert, int r, const struct error *inner,
+		    struct error *err)
+{
+	unsigned number = convert->request->inputs[convert->at].number;
+
+	return error_set(err, r, "layer %zu: %s", number ? number : convert->at + 1, inner->text);
 }
 
 static int convert_all(struct convert *convert, struct pack_result *packed, struct error *err)
 {
-	int r = start_pack(convert, err);
+	struct error inner;
+	int r = start_pack(convert, &inner);
 
 	for (size_t i = 0; r == 0 && i < convert->request->input_count; i++)
-		r = convert_layer(convert, i, err);
+		r = convert_layer(convert, i, &inner);
 	if (r == 0)
-		r = last_words(convert, packed, err);
+		r = last_words(convert, packed, &inner);
 	(void)layer_child_end(&convert->pack);
-	return r;
+	return r < 0 ? in_layer(convert, r, &inner, err) : 0;
 }
 
 /* What the tar reader says of the file is not believed. */
@@ -260,6 +274,17 @@ static int check_image(const struct layer_request *request, const struct pack_re
 		       (uint64_t)status.st_size != packed->image_bytes))
 		r = -EPROTO;
 	return r < 0 ? error_set(err, r, "look at the image: %s", sys_text(r)) : 0;
+}
+
+int layer_is_opaque(int image_fd, bool *out)
+{
+	char label[EROFS_LABEL_SIZE];
+	int r = erofs_read_label(image_fd, label);
+
+	if (r < 0)
+		return r;
+	*out = strcmp(label, PACK_LABEL_OPAQUE) == 0;
+	return 0;
 }
 
 int layer_convert(const struct layer_request *request, struct layer_result *result,

@@ -21,6 +21,7 @@ struct frame {
 
 struct frame_error {
 	int32_t code;
+	int32_t layer; /* which one of several, from 0; -1: none or not known */
 	char text[240];
 };
 

@@ -31,6 +31,7 @@ enum layer_compression {
 struct layer_input {
 	int fd;
 	enum layer_compression compression;
+	unsigned number;     /* in its image, from 1, for sentences; 0: its place in inputs */
 	const char *diff_id; /* "sha256:" and 64 hex digits; NULL where nobody knows it */
 };
 
@@ -73,6 +74,9 @@ struct layer_result {
  */
 int layer_convert(const struct layer_request *request, struct layer_result *result,
 		  struct error *err);
+
+/* Does this image hide all layers below it? (A whole one; -EINVAL for what is no image.) */
+int layer_is_opaque(int image_fd, bool *out);
 
 /* The children. Returns an exit status. */
 int layer_main(int argc, char **argv);

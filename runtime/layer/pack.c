@@ -289,16 +289,14 @@ static int apply_entry(struct pack *pack, const struct tar_entry *entry, struct 
 	return add_inode(pack, entry, parent, &name, err);
 }
 
-/* "layer 2, etc/passwd: …", with the name as anybody's terminal can bear it. */
-static int name_error(const struct pack *pack, const char *path, int r, struct error *err)
+/* "etc/passwd: …", with the name as anybody's terminal can bear it. */
+static int name_error(const char *path, int r, struct error *err)
 {
 	struct error inner = *err;
 	char name[100];
 
-	if (!path)
-		return error_set(err, r, "layer %u: %s", pack->layer + 1, inner.text);
 	(void)log_escape(path, strlen(path), name, sizeof name);
-	return error_set(err, r, "layer %u, %s: %s", pack->layer + 1, name, inner.text);
+	return error_set(err, r, "%s: %s", name, inner.text);
 }
 
 /* What is behind the end of the archive belongs to the stream's digest all the same. */
@@ -320,16 +318,14 @@ static int read_layer(struct pack *pack, struct error *err)
 	int r;
 
 	while ((r = tar_next(pack->tar, &entry, err)) == 1) {
-		if (++pack->entries > pack->options->max_entries) {
-			(void)error_set(err, -E2BIG, "more than %llu entries",
-					(unsigned long long)pack->options->max_entries);
-			return name_error(pack, NULL, -E2BIG, err);
-		}
+		if (++pack->entries > pack->options->max_entries)
+			return error_set(err, -E2BIG, "more than %llu entries",
+					 (unsigned long long)pack->options->max_entries);
 		r = apply_entry(pack, &entry, err);
 		if (r < 0)
-			return name_error(pack, entry.path, r, err);
+			return name_error(entry.path, r, err);
 	}
-	return r < 0 ? name_error(pack, NULL, r, err) : 0;
+	return r;
 }
 
 /* Remembers the end of a tar, so that nobody asks for the next tar by asking once too often. */
@@ -363,7 +359,7 @@ static int pack_layer(struct pack *pack, const struct tar_source *source, struct
 }
 
 int pack_layers(const struct tar_source *source, const struct pack_options *options, int image_fd,
-		struct pack_result *result, struct error *err)
+		unsigned *layer, struct pack_result *result, struct error *err)
 {
 	struct pack pack = { .options = options };
 	struct pack_result done;
@@ -373,9 +369,14 @@ int pack_layers(const struct tar_source *source, const struct pack_options *opti
 		r = erofs_create(image_fd, options->uuid, &pack.writer);
 	if (r < 0)
 		(void)error_set(err, r, "%s", sys_text(r));
-	for (pack.layer = 0; r == 0 && pack.layer < options->layer_count; pack.layer++)
+	for (pack.layer = 0; r == 0 && pack.layer < options->layer_count; pack.layer++) {
+		*layer = pack.layer;
 		r = pack_layer(&pack, source, err);
+	}
 	if (r == 0) {
+		/* overlayfs merges the roots of all layers, so this one is told to the runtime */
+		if (!options->bottom && tree_is_opaque(pack.tree))
+			erofs_set_label(pack.writer, PACK_LABEL_OPAQUE);
 		r = tree_emit(pack.tree, pack.writer, options->bottom, &done.inodes);
 		if (r == 0)
 			r = erofs_finish(pack.writer, done.inodes, &done.image_bytes);

@@ -14,12 +14,16 @@ struct pack_options {
 	uint8_t uuid[16];
 };
 
+/* The label of an image whose root hides the layers below it. */
+#define PACK_LABEL_OPAQUE "opaque"
+
 struct pack_result {
 	uint64_t image_bytes;
 	uint64_t inodes;
 };
 
 /* source gives the tars one after the other: its `next` answers 0 once at the end of each. Each is
- * read to its end, also what is behind the archive's end. Errors as layer.h has them. */
+ * read to its end, also what is behind the archive's end. *layer is always the one at hand, from 0:
+ * after an error it is the one that err speaks of. Errors as layer.h has them. */
 int pack_layers(const struct tar_source *source, const struct pack_options *options, int image_fd,
-		struct pack_result *result, struct error *err);
+		unsigned *layer, struct pack_result *result, struct error *err);

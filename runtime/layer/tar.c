@@ -174,8 +174,8 @@ static int read_body(struct tar *tar, uint64_t size, uint64_t max, char **out, s
 	int r;
 
 	if (size > max)
-		return error_set(err, -E2BIG, "extended header of %llu bytes",
-				 (unsigned long long)size);
+		return error_set(err, -E2BIG, "extended header of %llu bytes: the limit is %llu",
+				 (unsigned long long)size, (unsigned long long)max);
 	body = malloc(size + 1);
 	if (!body)
 		return error_set(err, -ENOMEM, "not enough memory for an extended header");

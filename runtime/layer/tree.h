@@ -60,5 +60,8 @@ int tree_whiteout(struct tree *tree, struct erofs_writer *writer, struct node *p
 int tree_opaque(struct tree *tree, struct erofs_writer *writer, struct node *folder,
 		unsigned layer);
 
+/* Does the root hide everything that lower layers have? */
+bool tree_is_opaque(const struct tree *tree);
+
 /* Writes folders and whiteouts, corrects link counts; bottom: nothing is left to be hidden. */
 int tree_emit(struct tree *tree, struct erofs_writer *writer, bool bottom, uint64_t *inodes);

@@ -132,16 +132,35 @@ static void forget_whiteouts(struct tree *tree)
 	}
 }
 
+/* In an opaque folder nothing of lower layers is left to be hidden. Such a folder is not merged,
+ * and overlayfs would list the whiteouts in it. */
+static void forget_needless(struct tree *tree)
+{
+	struct node *node, *next;
+
+	tree->root->folder->is_cut_off = tree->root->folder->is_opaque;
+	for (node = tree_walk(tree->root, NULL); node; node = next) {
+		bool is_cut_off = node->parent->folder->is_cut_off;
+
+		next = tree_walk(tree->root, node);
+		if (node->kind == NODE_FOLDER)
+			node->folder->is_cut_off = is_cut_off || node->folder->is_opaque;
+		else if (node->kind == NODE_WHITEOUT && is_cut_off)
+			tree_remove(tree, NULL, node);
+	}
+}
+
 int tree_emit(struct tree *tree, struct erofs_writer *writer, bool bottom, uint64_t *inodes)
 {
 	struct emit emit = { .tree = tree, .writer = writer };
 	struct node *node;
-	int r = 0;
+	int r;
 
 	if (bottom)
 		forget_whiteouts(tree);
 	else
-		r = write_whiteouts(&emit);
+		forget_needless(tree);
+	r = write_whiteouts(&emit);
 	if (r == 0)
 		r = reserve_folder(&emit, tree->root);
 	for (node = tree_walk(tree->root, NULL); r == 0 && node; node = tree_walk(tree->root, node))

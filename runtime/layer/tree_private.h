@@ -19,6 +19,7 @@ struct folder {
 	struct erofs_xattrs xattrs;
 	struct erofs_place place;
 	bool is_opaque;
+	bool is_cut_off; /* while emitting: it, or a folder it is in, is opaque */
 };
 
 struct node {

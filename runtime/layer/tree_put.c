@@ -215,6 +215,11 @@ int tree_whiteout(struct tree *tree, struct erofs_writer *writer, struct node *p
 	return tree_add(tree, parent, name, layer, &node);
 }
 
+bool tree_is_opaque(const struct tree *tree)
+{
+	return tree->root->folder->is_opaque;
+}
+
 int tree_opaque(struct tree *tree, struct erofs_writer *writer, struct node *folder, unsigned layer)
 {
 	remove_older(tree, writer, folder, layer);

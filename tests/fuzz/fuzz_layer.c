@@ -40,6 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct input input = { 0 };
 	struct pack_result result;
 	struct error err;
+	unsigned layer;
 	int fd;
 
 	if (size < 2)
@@ -54,7 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	source.context = &input;
 	fd = memfd_create("image", MFD_CLOEXEC);
 	CHECK(fd >= 0);
-	if (pack_layers(&source, &options, fd, &result, &err) == 0)
+	if (pack_layers(&source, &options, fd, &layer, &result, &err) == 0)
 		CHECK(result.image_bytes % 4096 == 0 && result.inodes > 0);
 	(void)close(fd);
 	return 0;

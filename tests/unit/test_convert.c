@@ -148,7 +148,7 @@ Test(convert, damaged_layers)
 	cr_assert(strstr(err.text, "truncated"), "%s", err.text);
 	r = convert(file_of(tar.data, 300000), LAYER_AUTO, NULL, defaults, &result);
 	cr_assert_eq(r, -EBADMSG);
-	cr_assert(strstr(err.text, "layer 1, noise: the tar ends too early"), "%s", err.text);
+	cr_assert(strstr(err.text, "layer 1: noise: the tar ends too early"), "%s", err.text);
 	r = convert(file_of("", 0), LAYER_AUTO, NULL, defaults, &result);
 	cr_assert_eq(r, -EBADMSG);
 	r = convert(zstd_of(&tar, 0), LAYER_GZIP, NULL, defaults, &result);
