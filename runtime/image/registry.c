@@ -189,6 +189,8 @@ static int install(struct pull *pull, const struct store *store, struct progress
 	r = queue_missing(pull, store, progress, err);
 	if (r == 0)
 		r = install_image(store, &pull->install, &source, &name, 1, progress, lock, err);
+	if (r == 0)
+		transfers_clean(&pull->transfers);
 	if (r < 0) {
 		struct error first;
 

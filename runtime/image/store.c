@@ -289,6 +289,25 @@ static bool is_resumable(const char *name, const struct stat *status)
 	return time(NULL) - status->st_mtime < KEEP_DOWNLOADS_S;
 }
 
+static uint64_t clean_one(const struct store *store, const char *name, bool keep_resumable)
+{
+	own_fd fd =
+	    (int)SYS(openat, store->tmp_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct stat status;
+
+	if (fd < 0 || SYS(flock, fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &status) < 0)
+		return 0;
+	if (!is_linked(store->tmp_fd, name, fd) || (keep_resumable && is_resumable(name, &status)))
+		return 0;
+	store_temp_remove(store, name);
+	return (uint64_t)status.st_blocks * 512;
+}
+
+uint64_t store_temp_clean(const struct store *store, const char *name)
+{
+	return clean_one(store, name, false);
+}
+
 uint64_t store_clean(const struct store *store, bool all)
 {
 	own_fd dir_fd = (int)SYS(openat, store->tmp_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -299,22 +318,9 @@ uint64_t store_clean(const struct store *store, bool all)
 	if (!dir)
 		return 0;
 	(void)take_fd(&dir_fd);
-	while ((entry = readdir(dir))) {
-		struct stat status;
-		own_fd fd = -1;
-
-		if (entry->d_name[0] == '.')
-			continue;
-		fd = (int)SYS(openat, store->tmp_fd, entry->d_name,
-			      O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-		if (fd < 0 || SYS(flock, fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &status) < 0)
-			continue;
-		if (!is_linked(store->tmp_fd, entry->d_name, fd) ||
-		    (!all && is_resumable(entry->d_name, &status)))
-			continue;
-		freed += (uint64_t)status.st_blocks * 512;
-		store_temp_remove(store, entry->d_name);
-	}
+	while ((entry = readdir(dir)))
+		if (entry->d_name[0] != '.')
+			freed += clean_one(store, entry->d_name, !all);
 	(void)closedir(dir);
 	return freed;
 }

@@ -48,6 +48,9 @@ int store_open_layer(const struct store *store, const char *digest, struct image
 		     struct error *err);
 void store_layer_name(const char *digest, char out[STORE_NAME_SIZE]);
 
+/* Removes what is in tmp/ under that name, unless somebody has a lock on it. Returns the bytes. */
+uint64_t store_temp_clean(const struct store *store, const char *name);
+
 /* Removes what killed processes left in tmp/. Downloads that can be resumed stay for a week, unless
  * all. Returns the bytes freed. */
 uint64_t store_clean(const struct store *store, bool all);

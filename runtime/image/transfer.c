@@ -371,3 +371,18 @@ void transfers_drop(struct transfers *transfers, size_t index)
 	close_file(item);
 	item->state = TRANSFER_IDLE;
 }
+
+void transfers_clean(const struct transfers *transfers)
+{
+	static const char *const kinds[] = { "part", "blob" };
+	char name[STORE_NAME_SIZE];
+
+	for (size_t i = 0; i < transfers->count; i++) {
+		if (!transfers->items[i].digest[0])
+			continue;
+		for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+			transfer_file_name(&transfers->items[i], kinds[k], name);
+			(void)store_temp_clean(transfers->store, name);
+		}
+	}
+}

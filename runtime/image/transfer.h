@@ -62,3 +62,6 @@ int transfers_wait(struct transfers *transfers, size_t index, int *fd, struct er
 
 /* The blob is not needed again. */
 void transfers_drop(struct transfers *transfers, size_t index);
+
+/* All layers are in the store: what killed ones left of their downloads goes, too. */
+void transfers_clean(const struct transfers *transfers);

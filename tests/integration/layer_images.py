@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""layer_images.py FOLDER: OCI layouts whose layers say something special. layer_images.py FOLDER TAR...: one of the
-tars as they are, a layer each. Every layout has one image, tagged "t"."""
+"""layer_images.py FOLDER NAME=TAR...: OCI layouts in FOLDER, one of each tar as it is, and many whose layers say
+something special. Every layout has one image, tagged "t"."""
 import sys
 import tarfile
 
@@ -116,15 +116,16 @@ def contained():
 
 
 def main():
-    if len(sys.argv) > 2:
-        return image("", *[open(name, "rb").read() for name in sys.argv[2:]])
+    for word in sys.argv[2:]:
+        name, _, tar = word.partition("=")
+        image(name, open(tar, "rb").read())
     for name, layers in {
         "special": [special()], "many": [many()], "whiteouts": [BASE, SECOND, THIRD],
         "root-opaque": [BASE, SECOND + [opaque("")], THIRD],
         "root-opaque-top": [BASE, [opaque(""), text("alone", "x")]],
-        "deep": [BASE, SECOND, THIRD] + [[text("n%d" % i, str(i)), gone("n%d" % (i - 1))] for i in range(14)],
-        "deep-opaque": [BASE, SECOND, THIRD] + [[text("n%d" % i, str(i))] + [opaque("")] * (i in (2, 9))
-                                                for i in range(14)],
+        "deep": [BASE, SECOND, THIRD] + [[text("n%d" % i, str(i)), gone("n%d" % (i - 1))] for i in range(11)],
+        "deep-opaque": [BASE, SECOND, THIRD] + [[text("n%d" % i, str(i))] + [opaque("")] * (i in (2, 8))
+                                                for i in range(11)],
     }.items():
         tars = image(name, *layers)
         for i, tar in enumerate(tars):

@@ -3,7 +3,7 @@
 #     . "$(dirname "$0")/../lib.sh"
 # and makes checks; each prints one line "ok NAME" or "not ok NAME" and, when it fails, what was seen. Files run
 # inside the lab unless a line "# runs: machine" says otherwise, and have 300 s unless "# timeout: SECONDS" does.
-# In the lab katavm is in $PATH, $work is an empty folder that goes away, and /results is kept.
+# katavm is in $PATH, $work is an empty folder that goes away, and in the lab /results is kept.
 
 set -u
 failures=0

@@ -30,7 +30,7 @@ for file in "${files[@]}"; do
 	fi
 	start=$SECONDS rc=0
 	if [ "$(setting "$file" runs)" = machine ]; then
-		command=(timeout -k 5 "${limit:-300}" bash "$file")
+		command=(env PATH="$out/bin:$PATH" timeout -k 5 "${limit:-300}" bash "$file")
 	else
 		hardware_kvm || "${lab[@]}" --status >/dev/null || "${lab[@]}" --start
 		command=("${lab[@]}" timeout -k 5 "${limit:-300}" bash "$file")
