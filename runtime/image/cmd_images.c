@@ -278,7 +278,9 @@ static int images_main(const struct options *options)
 }
 
 static const struct option_spec images_options[] = {
+	{ "all", 'a', OPTION_FLAG, NULL, "every image, which is what is always listed", NULL },
 	{ "digests", 0, OPTION_FLAG, NULL, "also show what the registry calls it", NULL },
+	{ "filter", 'f', OPTION_LATER, NULL, "images are listed by REPOSITORY[:TAG]", NULL },
 	{ "format", 0, OPTION_VALUE, "FORMAT", "table, or json: one object per line",
 	  "table|json" },
 	{ "no-trunc", 0, OPTION_FLAG, NULL, "do not shorten ids", NULL },

@@ -26,6 +26,26 @@ static void add_field(json_object *object, const char *key, json_object *from, c
 		(void)json_object_object_add(object, key, json_object_get(value));
 }
 
+static bool has_text(json_object *array, const char *text)
+{
+	for (size_t i = 0; i < json_object_array_length(array); i++)
+		if (strcmp(json_object_get_string(json_object_array_get_idx(array, i)), text) == 0)
+			return true;
+	return false;
+}
+
+/* The layers' diff ids, in Docker's words. */
+static json_object *rootfs_object(json_object *config)
+{
+	json_object *rootfs = json_object_new_object(), *from = NULL;
+
+	add_text(rootfs, "Type", "layers");
+	if (json_object_object_get_ex(config, "rootfs", &from) &&
+	    json_object_object_get_ex(from, "diff_ids", &from))
+		(void)json_object_object_add(rootfs, "Layers", json_object_get(from));
+	return rootfs;
+}
+
 static int add_names(const struct store *store, const struct record *record, json_object *object,
 		     struct error *err)
 {
@@ -48,7 +68,8 @@ static int add_names(const struct store *store, const struct record *record, jso
 		if (!names[i].digest[0])
 			continue;
 		(void)snprintf(text, sizeof text, "%.*s@%s", (int)end, familiar, names[i].digest);
-		(void)json_object_array_add(digests, json_object_new_string(text));
+		if (!has_text(digests, text)) /* several tags of one repository */
+			(void)json_object_array_add(digests, json_object_new_string(text));
 	}
 	(void)json_object_object_add(object, "RepoTags", tags);
 	(void)json_object_object_add(object, "RepoDigests", digests);
@@ -77,7 +98,7 @@ static int describe(const struct store *store, const char *text, json_object **o
 	struct document document = { .what = "the image's configuration", .err = err };
 	own_mem char *config_text = NULL;
 	own_json *config = NULL;
-	json_object *object, *rootfs = NULL;
+	json_object *object;
 	struct record_name name;
 	struct record record;
 	size_t size = 0;
@@ -104,8 +125,7 @@ static int describe(const struct store *store, const char *text, json_object **o
 		add_text(object, "Variant", record.platform.variant);
 	(void)json_object_object_add(object, "Size", json_object_new_uint64(record.size));
 	add_field(object, "Config", config, "config");
-	if (json_object_object_get_ex(config, "rootfs", &rootfs))
-		(void)json_object_object_add(object, "RootFS", json_object_get(rootfs));
+	(void)json_object_object_add(object, "RootFS", rootfs_object(config));
 	(void)json_object_object_add(object, "StoredLayers", layers_object(store, &record));
 	add_field(object, "History", config, "history");
 	if (r < 0)
@@ -113,6 +133,18 @@ static int describe(const struct store *store, const char *text, json_object **o
 	else
 		*out = object;
 	return r;
+}
+
+static void print_list(json_object *list, bool is_lines)
+{
+	for (size_t i = 0; is_lines && i < json_object_array_length(list); i++)
+		(void)printf("%s\n", json_object_to_json_string_ext(
+					 json_object_array_get_idx(list, i),
+					 JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+	if (!is_lines)
+		(void)printf("%s\n", json_object_to_json_string_ext(
+					 list, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+						   JSON_C_TO_STRING_NOSLASHESCAPE));
 }
 
 static int inspect_main(const struct options *options)
@@ -141,16 +173,22 @@ static int inspect_main(const struct options *options)
 		status = EXIT_FAILED;
 	}
 	store_close(&store);
-	(void)printf("%s\n", json_object_to_json_string_ext(
-				 list, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
-					   JSON_C_TO_STRING_NOSLASHESCAPE));
+	print_list(list, options_value(options, "format") != NULL);
 	return status;
 }
+
+static const struct option_spec inspect_options[] = {
+	{ "format", 'f', OPTION_VALUE, "FORMAT", "json: one object per line", "json" },
+	{ "size", 's', OPTION_LATER, NULL, "sizes are always shown", NULL },
+	{ "type", 0, OPTION_VALUE, "TYPE", "what is meant by the names: image", "image" },
+	{ 0 },
+};
 
 const struct command image_inspect_command = {
 	.name = "inspect",
 	.arguments = "IMAGE...",
 	.summary = "Show everything about images, as JSON",
+	.options = inspect_options,
 	.min_arguments = 1,
 	.max_arguments = OPTIONS_ANY_NUMBER,
 	.main = inspect_main,

@@ -67,6 +67,8 @@ static int pull_main(const struct options *options)
 	}
 
 static const struct option_spec pull_options[] = {
+	{ "all-tags", 'a', OPTION_LATER, NULL, "each tag is pulled by its name", NULL },
+	{ "disable-content-trust", 0, OPTION_LATER, NULL, "signatures are not looked at", NULL },
 	{ "platform", 0, OPTION_VALUE, "OS/ARCH[/VARIANT]",
 	  "which image of several (default: this machine's)", NULL },
 	PROGRESS_OPTION,

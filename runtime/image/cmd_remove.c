@@ -103,6 +103,8 @@ static int rmi_main(const struct options *options)
 static const struct option_spec rmi_options[] = {
 	{ "force", 'f', OPTION_FLAG, NULL,
 	  "also if it has several names, or a running container uses it", NULL },
+	{ "no-prune", 0, OPTION_LATER, NULL, "layers go with the last image that has them", NULL },
+	{ "platform", 0, OPTION_LATER, NULL, "each image is of one platform", NULL },
 	{ 0 },
 };
 
@@ -118,24 +120,24 @@ const struct command image_rmi_command = {
 	.main = rmi_main,
 };
 
-static bool is_agreed(void)
+static bool is_agreed(bool all)
 {
 	char answer[16] = "";
 
-	(void)fputs("This removes images without a name, layers that no image has, and unfinished "
-		    "downloads.\nGo on? [y/N] ",
-		    stdout);
+	(void)printf("This removes %s, layers that no image has, and unfinished downloads.\n"
+		     "Go on? [y/N] ",
+		     all ? "all images that no container uses" : "images without a name");
 	(void)fflush(stdout);
 	return fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y');
 }
 
-static int prune(const struct store *store, struct gc_result *result, struct error *err)
+static int prune(const struct store *store, bool all, struct gc_result *result, struct error *err)
 {
 	own_fd lock = -1;
 	int r = store_lock(store, true, &lock, err);
 
 	if (r == 0)
-		r = gc_unnamed(store, result, err);
+		r = gc_images(store, all, result, err);
 	if (r == 0)
 		r = gc_objects(store, result, err);
 	if (r == 0)
@@ -156,12 +158,12 @@ static int prune_main(const struct options *options)
 			      "answer");
 	if (r < 0)
 		return fail(&err);
-	if (!options_flag(options, "force") && !is_agreed())
+	if (!options_flag(options, "force") && !is_agreed(options_flag(options, "all")))
 		return 0;
 	r = store_open(options_value(options, "root"), &store, &err);
 	if (r < 0)
 		return fail(&err);
-	r = prune(&store, &result, &err);
+	r = prune(&store, options_flag(options, "all"), &result, &err);
 	for (size_t i = 0; i < result.images; i++)
 		(void)printf("Deleted: %s\n", result.ids[i]);
 	if (r == 0)
@@ -174,6 +176,9 @@ static int prune_main(const struct options *options)
 }
 
 static const struct option_spec prune_options[] = {
+	{ "all", 'a', OPTION_FLAG, NULL, "also images with a name, unless a container uses them",
+	  NULL },
+	{ "filter", 0, OPTION_LATER, NULL, "prune removes all that it may", NULL },
 	{ "force", 'f', OPTION_FLAG, NULL, "do not ask", NULL },
 	{ 0 },
 };

@@ -3,6 +3,7 @@
 #include "base/own.h"
 #include "base/sys.h"
 #include "runtime/image/digest.h"
+#include "runtime/layer/layer.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -116,7 +117,50 @@ int gc_objects(const struct store *store, struct gc_result *result, struct error
 	return r;
 }
 
-int gc_unnamed(const struct store *store, struct gc_result *result, struct error *err)
+/* Does somebody hold the layer's shared lock? is_opaque may be NULL. */
+static bool is_layer_in_use(const struct store *store, const char *digest, bool *is_opaque)
+{
+	char name[STORE_NAME_SIZE];
+	own_fd fd = -1;
+
+	store_layer_name(digest, name);
+	fd = (int)SYS(openat, store->layers_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd >= 0 && is_opaque && layer_is_opaque(fd, is_opaque) < 0)
+		*is_opaque = false;
+	return fd >= 0 && SYS(flock, fd, LOCK_EX | LOCK_NB) == -EWOULDBLOCK;
+}
+
+/* A container holds all that it got of its image; single layers may be those of another image. */
+static bool is_in_use(const struct store *store, const struct record *record)
+{
+	bool is_opaque = false;
+
+	for (size_t i = 0; i < record->layer_count && !is_opaque; i++)
+		if (!is_layer_in_use(store, record->layers[i], &is_opaque))
+			return false;
+	return true;
+}
+
+/* Is there something that keeps the image? Its names go if not. */
+static bool is_kept(const struct store *store, const char *id, bool all,
+		    const struct record_name *names, size_t count)
+{
+	struct record record;
+	bool is_named = false;
+
+	for (size_t i = 0; i < count && !is_named; i++)
+		is_named = strcmp(names[i].id, id) == 0;
+	if (!is_named)
+		return false;
+	if (!all || record_load(store, id, &record, NULL) < 0 || is_in_use(store, &record))
+		return true;
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(names[i].id, id) == 0)
+			(void)record_remove_name(store, names[i].name);
+	return false;
+}
+
+int gc_images(const struct store *store, bool all, struct gc_result *result, struct error *err)
 {
 	own_mem struct record_name *names = NULL;
 	own_mem char(*ids)[IMAGE_DIGEST_SIZE] = NULL;
@@ -128,11 +172,8 @@ int gc_unnamed(const struct store *store, struct gc_result *result, struct error
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < id_count; i++) {
-		bool is_named = false;
-
-		for (size_t k = 0; k < name_count && !is_named; k++)
-			is_named = strcmp(names[k].id, ids[i]) == 0;
-		if (is_named || record_remove(store, ids[i]) < 0)
+		if (is_kept(store, ids[i], all, names, name_count) ||
+		    record_remove(store, ids[i]) < 0)
 			continue;
 		memmove(ids[result->images], ids[i], IMAGE_DIGEST_SIZE);
 		result->images++;
@@ -163,14 +204,8 @@ int gc_check_unused(const struct store *store, const struct record *record, stru
 	int r = read_records(store, &records, err);
 
 	for (size_t i = 0; r == 0 && i < record->layer_count; i++) {
-		char name[STORE_NAME_SIZE];
-		own_fd fd = -1;
-
-		if (is_shared(&records, record, record->layers[i]))
-			continue;
-		store_layer_name(record->layers[i], name);
-		fd = (int)SYS(openat, store->layers_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-		if (fd >= 0 && SYS(flock, fd, LOCK_EX | LOCK_NB) == -EWOULDBLOCK)
+		if (!is_shared(&records, record, record->layers[i]) &&
+		    is_layer_in_use(store, record->layers[i], NULL))
 			r = error_set(err, -EBUSY,
 				      "image %.12s is used by a running container (-f removes its "
 				      "name all the same)",

@@ -9,8 +9,9 @@ struct gc_result {
 	char (*ids)[IMAGE_DIGEST_SIZE];
 };
 
-/* Removes the images that have no name. */
-int gc_unnamed(const struct store *store, struct gc_result *result, struct error *err);
+/* Removes the images that have no name; all: also those that have, unless one of their layers is in
+ * use. */
+int gc_images(const struct store *store, bool all, struct gc_result *result, struct error *err);
 
 /* Removes the layers and documents that no image has. */
 int gc_objects(const struct store *store, struct gc_result *result, struct error *err);

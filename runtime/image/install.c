@@ -69,10 +69,13 @@ static int64_t parse_time(const char *text)
 static int save_record(const struct store *store, const struct install *install,
 		       const struct image_layer *layers, size_t layer_count, struct error *err)
 {
-	struct record record = { .layer_count = layer_count, .loaded = time(NULL) };
+	struct record record = { .layer_count = layer_count, .loaded = time(NULL) }, old;
 
 	memcpy(record.id, install->id, sizeof record.id);
 	memcpy(record.manifest, install->manifest_digest, sizeof record.manifest);
+	/* docker save's archives have no manifest, but a pull may have brought it before */
+	if (!record.manifest[0] && record_load(store, install->id, &old, NULL) == 0)
+		memcpy(record.manifest, old.manifest, sizeof record.manifest);
 	platform_set(&record.platform, install->config.image.os, install->config.image.architecture,
 		     install->config.image.variant);
 	record.created = parse_time(install->config.image.created);

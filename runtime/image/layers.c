@@ -143,22 +143,31 @@ static int inputs_open(const struct layer_plan *plan, const struct layer_object 
 	return 0;
 }
 
+struct conversion {
+	const struct layer_source *source;
+	struct progress *progress;
+	uint64_t counted; /* of this one's bytes in progress */
+};
+
 static int convert_progress(void *context, size_t input, uint64_t tar_bytes)
 {
-	const struct layer_source *source = context;
+	struct conversion *conversion = context;
+	const struct layer_source *source = conversion->source;
 
 	(void)input;
-	(void)tar_bytes;
+	conversion->progress->unpacked_bytes += tar_bytes - conversion->counted;
+	conversion->counted = tar_bytes;
+	progress_update(conversion->progress);
 	return source->idle ? source->idle(source->context) : 0;
 }
 
 static int convert_into(int image_fd, const struct layer_object *object,
 			const struct inputs *inputs, const struct layer_source *source,
-			struct error *err)
+			struct progress *progress, struct error *err)
 {
+	struct conversion conversion = { .source = source, .progress = progress };
 	struct layer_result result;
-
-	return layer_convert(
+	int r = layer_convert(
 	    &(struct layer_request){
 		.inputs = inputs->items,
 		.input_count = inputs->count,
@@ -166,15 +175,19 @@ static int convert_into(int image_fd, const struct layer_object *object,
 		.bottom = object->count > 1,
 		.image_fd = image_fd,
 		.progress = convert_progress,
-		.context = (void *)(uintptr_t)source,
+		.context = &conversion,
 	    },
 	    &result, err);
+
+	if (r == 0)
+		progress->unpacked_bytes += result.tar_bytes - conversion.counted;
+	return r;
 }
 
 /* Makes one layer, unless another katavm was faster. */
 static int make_one(const struct store *store, const struct layer_object *object,
 		    const struct inputs *inputs, const struct layer_source *source,
-		    struct image_layer *out, struct error *err)
+		    struct progress *progress, struct image_layer *out, struct error *err)
 {
 	char temp[STORE_NAME_SIZE], name[STORE_NAME_SIZE];
 	own_fd fd = -1;
@@ -190,12 +203,12 @@ static int make_one(const struct store *store, const struct layer_object *object
 		store_temp_remove(store, temp);
 		return r;
 	}
-	r = convert_into(fd, object, inputs, source, err);
+	r = convert_into(fd, object, inputs, source, progress, err);
 	if (r == 0)
 		r = store_publish(store, temp, fd, store->layers_fd, name, err);
 	if (r < 0) {
 		store_temp_remove(store, temp);
-		return r;
+		return r == -ENOSPC ? error_set(err, r, "the disk of %s is full", store->root) : r;
 	}
 	/* The exclusive lock that the maker holds turns into the user's shared one. */
 	(void)close(take_fd(&fd));
@@ -211,8 +224,8 @@ static int make_one(const struct store *store, const struct layer_object *object
  * What the source finds needless has been made by another katavm. */
 static int provide_one(const struct store *store, const struct layer_plan *plan,
 		       const struct layer_object *object, const struct config *config,
-		       const struct layer_source *source, struct image_layer *out,
-		       struct error *err)
+		       const struct layer_source *source, struct progress *progress,
+		       struct image_layer *out, struct error *err)
 {
 	for (int tries = 0; tries < MAX_TRIES; tries++) {
 		struct inputs inputs = { 0 };
@@ -222,7 +235,7 @@ static int provide_one(const struct store *store, const struct layer_plan *plan,
 			return r;
 		r = inputs_open(plan, object, config, source, &inputs, err);
 		if (r == 0)
-			r = make_one(store, object, &inputs, source, out, err);
+			r = make_one(store, object, &inputs, source, progress, out, err);
 		inputs_finish(&inputs);
 		if (r != -EALREADY)
 			return r;
@@ -245,7 +258,8 @@ int layers_provide(const struct store *store, const struct layer_plan *plan,
 		bool is_new = r == -ENOENT;
 
 		if (is_new) {
-			r = provide_one(store, plan, object, config, source, &layers[at], err);
+			r = provide_one(store, plan, object, config, source, progress, &layers[at],
+					err);
 			for (size_t i = 0; r == 0 && source->done && i < object->count; i++)
 				source->done(source->context, plan->indices[object->first + i]);
 		}

@@ -59,9 +59,24 @@ void progress_event(struct progress *progress, const char *what, const char *id,
 	}
 }
 
+static void draw(struct progress *progress, const struct timespec *now)
+{
+	double mib = 1024.0 * 1024.0, elapsed = seconds_since(&progress->started, now);
+	double done = (double)progress->done_bytes / mib;
+
+	(void)fprintf(stderr, "\r\033[K%.60s", progress->title);
+	if (progress->total_bytes) /* nothing is downloaded of a local image */
+		(void)fprintf(stderr, "  %.1f of %.1f MiB  %.1f MiB/s", done,
+			      (double)progress->total_bytes / mib,
+			      elapsed > 0.2 ? done / elapsed : 0.0);
+	(void)fprintf(stderr, "  %u of %u layers, %.1f MiB unpacked", progress->layers_done,
+		      progress->layers, (double)progress->unpacked_bytes / mib);
+	(void)fflush(stderr);
+	progress->drawn = true;
+}
+
 void progress_update(struct progress *progress)
 {
-	double mib = 1024.0 * 1024.0, rate, elapsed;
 	struct timespec now;
 
 	if (progress->mode != PROGRESS_AUTO && progress->mode != PROGRESS_JSON)
@@ -72,23 +87,15 @@ void progress_update(struct progress *progress)
 	progress->last = now;
 	if (progress->mode == PROGRESS_JSON) {
 		(void)fprintf(stderr,
-			      "{\"event\":\"progress\",\"bytes\":%llu,\"total\":%llu,\"layers\":%u,"
-			      "\"layers_done\":%u}\n",
+			      "{\"event\":\"progress\",\"bytes\":%llu,\"total\":%llu,"
+			      "\"unpacked\":%llu,\"layers\":%u,\"layers_done\":%u}\n",
 			      (unsigned long long)progress->done_bytes,
-			      (unsigned long long)progress->total_bytes, progress->layers,
+			      (unsigned long long)progress->total_bytes,
+			      (unsigned long long)progress->unpacked_bytes, progress->layers,
 			      progress->layers_done);
 		return;
 	}
-	elapsed = seconds_since(&progress->started, &now);
-	rate = elapsed > 0.2
-		   ? (double)(progress->done_bytes - progress->start_bytes) / mib / elapsed
-		   : 0;
-	(void)fprintf(stderr, "\r\033[K%.60s  %.1f of %.1f MiB  %.1f MiB/s  %u of %u layers",
-		      progress->title, (double)progress->done_bytes / mib,
-		      (double)progress->total_bytes / mib, rate, progress->layers_done,
-		      progress->layers);
-	(void)fflush(stderr);
-	progress->drawn = true;
+	draw(progress, &now);
 }
 
 void progress_finish(struct progress *progress)

@@ -9,9 +9,10 @@
 enum progress_mode { PROGRESS_AUTO, PROGRESS_PLAIN, PROGRESS_JSON, PROGRESS_NONE };
 
 struct progress {
-	enum progress_mode mode; /* AUTO became a terminal line, or PLAIN */
-	const char *title;       /* the reference, borrowed */
-	uint64_t done_bytes, total_bytes, start_bytes;
+	enum progress_mode mode;          /* AUTO became a terminal line, or PLAIN */
+	const char *title;                /* the reference, borrowed */
+	uint64_t done_bytes, total_bytes; /* downloads */
+	uint64_t unpacked_bytes;          /* of layers on their way into the store */
 	unsigned layers, layers_done;
 	bool drawn; /* a line without its end is on the terminal */
 	struct timespec started, last;

@@ -163,7 +163,6 @@ expect_output "and nothing is left" "" find "$work"/hostile/{tmp,refs,layers,ima
 
 # Strange ones: what they say stays inside the image.
 import layout/contained
-sound contained
 mount_layer "${layers[0]}" mounts/contained
 expect_output "an absolute name is inside" inside cat mounts/contained/etc/absolute
 expect_output "a link keeps what it says" ../../../etc/passwd readlink mounts/contained/up-link
