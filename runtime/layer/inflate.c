@@ -169,6 +169,29 @@ static int copy_zstd(struct input *in, struct error *err)
 	return r;
 }
 
+/* What other programs can read and this one cannot, by its name; NULL for anything else. */
+static const char *foreign(const struct input *in)
+{
+	static const struct {
+		const char *magic, *name;
+	} formats[] = {
+		{ "BZh", "bzip2" },
+		{ "\xfd"
+		  "7zXZ",
+		  "xz" },
+		{ "\x04\x22\x4d\x18", "lz4" },
+		{ "PK\x03\x04", "zip" },
+	};
+
+	for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+		size_t size = strlen(formats[i].magic);
+
+		if (in->size >= size && memcmp(in->data, formats[i].magic, size) == 0)
+			return formats[i].name;
+	}
+	return NULL;
+}
+
 static enum layer_compression tell(const struct input *in)
 {
 	static const uint8_t gzip[] = { 0x1f, 0x8b, 8 }, zstd[] = { 0x28, 0xb5, 0x2f, 0xfd };
@@ -188,6 +211,9 @@ int inflate_stream(const struct inflate_io *io, enum layer_compression compressi
 
 	if (r <= 0)
 		return r ? r : error_set(err, -EBADMSG, "the layer is empty");
+	if (compression == LAYER_AUTO && foreign(&in))
+		return error_set(err, -ENOTSUP, "it is compressed with %s, not gzip or zstd",
+				 foreign(&in));
 	if (compression == LAYER_AUTO)
 		compression = tell(&in);
 	switch (compression) {

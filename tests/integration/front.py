@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""front.py LAYOUTS LOG PORTS [CERT KEY]: a registry on loopback whose repositories misbehave, each in the way that its
+"""front.py LAYOUTS LOG PORTS [CERT KEY [CLIENTS]]: a registry on loopback whose repositories misbehave, each in the way that its
 name says: BEHAVIOUR/LAYOUT serves the OCI layout LAYOUTS/LAYOUT. PORTS is written when it listens: the port of HTTP and
-of HTTPS. LOG gets one JSON object a request. Users: ann with the password secret, or the refresh token refresh-ann."""
+of HTTPS. With CLIENTS, an authority, HTTPS wants a certificate of it from the other side. LOG gets one JSON object a request. Users: ann with the password secret, or the refresh token refresh-ann."""
 import base64
 import http.server
 import json
@@ -114,14 +114,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         data = read_blob(layout, name)
         if data is None:
             return self.refuse(404, "blob unknown")
-        if len(data) < BIG and self.behaviour not in ("redirect", "redirect-down", "redirect-loop"):
+        if len(data) < BIG and self.behaviour not in ("redirect", "basic-redirect", "redirect-down", "redirect-loop"):
             return self.answer(200, data)
         return self.misbehave(layout, name, data, count((self.behaviour, name)))
 
     def may_enter(self):
         given = self.headers.get("Authorization") or ""
         realm = "http://127.0.0.1:%d/token/%s" % (http_port, self.behaviour)
-        if self.behaviour == "basic" and given != ANN:
+        if self.behaviour in ("basic", "basic-redirect") and given != ANN:
             self.challenge('Basic realm="here, and \\"there\\""')
         elif self.behaviour in ("token", "token-private", "token-short", "token-redirect"):
             token = given[7:] if given.startswith("Bearer ") else ""
@@ -197,7 +197,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 barrier.wait(30)
             except threading.BrokenBarrierError:
                 return self.refuse(501, "nobody else came")
-        if how in ("redirect", "token-redirect"):
+        if how in ("redirect", "basic-redirect", "token-redirect"):
             scheme, port = ("https", https_port) if self.server.tls else ("http", http_port)
             return self.answer(307, headers=[("Location", "%s://localhost:%d/elsewhere/%s/%s" % (scheme, port, layout, name))])
         if how == "redirect-down":
@@ -233,6 +233,9 @@ def main():
         secure.tls = True
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(sys.argv[4], sys.argv[5])
+        if len(sys.argv) > 6:
+            context.load_verify_locations(sys.argv[6])
+            context.verify_mode = ssl.CERT_REQUIRED
         secure.socket = context.wrap_socket(secure.socket, server_side=True)
         https_port = secure.server_address[1]
         threading.Thread(target=secure.serve_forever, daemon=True).start()

@@ -149,6 +149,12 @@ Test(convert, damaged_layers)
 	r = convert(file_of(tar.data, 300000), LAYER_AUTO, NULL, defaults, &result);
 	cr_assert_eq(r, -EBADMSG);
 	cr_assert(strstr(err.text, "layer 1: noise: the tar ends too early"), "%s", err.text);
+	r = convert(file_of("\xfd"
+			    "7zXZ\0",
+			    6),
+		    LAYER_AUTO, NULL, defaults, &result);
+	cr_assert_eq(r, -ENOTSUP);
+	cr_assert_str_eq(err.text, "layer 1: it is compressed with xz, not gzip or zstd");
 	r = convert(file_of("", 0), LAYER_AUTO, NULL, defaults, &result);
 	cr_assert_eq(r, -EBADMSG);
 	r = convert(zstd_of(&tar, 0), LAYER_GZIP, NULL, defaults, &result);

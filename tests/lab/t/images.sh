@@ -33,6 +33,8 @@ expect_failure "a folder that is no layout" 1 'is not an OCI image: no index.jso
 expect_failure "no such tag" 1 'has no image "7"; it has: 1' katavm pull oci:layouts/big:7
 expect_failure "no such name" 1 'has no image "other:1"' katavm pull docker-archive:big.docker.tar:other:1
 expect_failure "an archive of the other kind" 1 'is not from docker save: no manifest.json' katavm pull docker-archive:big.oci.tar
+xz -k big.docker.tar
+expect_failure "an archive of xz" 1 'it is compressed with xz, not gzip or zstd' katavm pull docker-archive:big.docker.tar.xz
 expect_failure "a file that is no archive" 1 'read the archive: ' katavm pull "oci-archive:$checkout/README.md"
 head -c 200000 big.docker.tar >cut.tar
 expect_failure "an archive that is cut" 1 'the tar ends too early' katavm pull docker-archive:cut.tar
@@ -111,6 +113,15 @@ exec 8<&- 9<&-
 expect_match "prune -a removes images with names" "Deleted: $second" katavm prune -a -f
 expect_output "then nothing is left" "" find "$root"/{refs,images,layers,blobs,tmp} -type f
 expect_output "and nothing is listed" "" katavm images -q
+
+# A user's own store, where no other is named.
+chmod 755 "$work" layouts
+as_user() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
+mkdir data && chown 65534:65534 data
+check "a user other than root has a store" as_user "$(type -P katavm)" pull -q oci:layouts/small
+expect_output "in XDG_DATA_HOME" 1 as_user env -u HOME sh -c '"$0" images -q | wc -l; [ -d "$XDG_DATA_HOME/katavm/layers" ]' "$(type -P katavm)"
+expect_output "else in HOME" ".local/share/katavm" as_user env -u XDG_DATA_HOME HOME="$work/data" sh -c '"$0" pull -q oci:layouts/small >/dev/null &&
+	cd "$HOME" && ls -d .local/share/katavm' "$(type -P katavm)"
 
 # Flags of Docker's that are not there, and words that make no sense.
 expect_failure "pull -a" 125 'all-tags is not in this release: each tag is pulled by its name' katavm pull -a x

@@ -1,6 +1,6 @@
 #!/bin/bash
 # runs: machine
-# timeout: 200
+# timeout: 290
 # Pulls from a registry of our own on loopback, tests/integration/front.py, that misbehaves in one way at a time.
 . "$(dirname "$0")/../lib.sh"
 cd "$work" || exit 1
@@ -124,6 +124,9 @@ check "a password for Basic" pull "$host/basic/small:1"
 pull "$host/plain/again:1" >pulled
 if grep -q plain/again requests && ! grep plain/again requests | grep -v '"authorization": null' >sent; then
 	pass "a password that nobody asks for is not sent"; else fail "a password that nobody asks for is not sent" <sent; fi
+mkdir "$HOME/.docker" && mv "$DOCKER_CONFIG/config.json" "$HOME/.docker/"
+check "of ~/.docker/config.json" env -u DOCKER_CONFIG katavm --root "$work/home-config" pull -q "$host/basic/small:1"
+rm -r "$HOME/.docker"
 login "$host" "$(auth ann:wrong)"
 fails "a wrong password" 'with these credentials' "$host/basic/small:1"
 login other.example:5000 "$(auth ann:secret)"
@@ -179,6 +182,7 @@ fails "a login nobody knows" 'a login of a kind that is not known: "Negotiate ab
 # Redirects:
 login "$host" "$(auth ann:secret)"
 check "a redirect to another host" pull "$host/redirect/big:1"
+check "after a password" pull "$host/basic-redirect/big:1"
 check "with a token" pull "$host/token-redirect/big:1"
 if grep -q '"/elsewhere/.*localhost' requests && ! grep '"/elsewhere/' requests | grep -v '"authorization": null'; then
 	pass "the other host gets no credentials"; else grep elsewhere requests | fail "the other host gets no credentials"; fi
