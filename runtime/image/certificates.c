@@ -28,22 +28,21 @@ static int unreadable(const char *path, int r, struct error *err)
 static int add_authority(struct certificates *certificates, const char *path, struct error *err)
 {
 	own_fd fd = sys_open(AT_FDCWD, path, O_RDONLY | O_NONBLOCK, 0);
-	size_t have = certificates->authorities_size, size = 0;
+	size_t have = certificates->authorities_size, size;
 	struct stat status;
-	char *grown = NULL;
+	char *grown;
 	int r = fd < 0 ? fd : (int)SYS(fstat, fd, &status);
 
-	if (r == 0 && !S_ISREG(status.st_mode))
+	if (r >= 0 && !S_ISREG(status.st_mode))
 		r = -EINVAL;
-	if (r == 0 && (status.st_size > AUTHORITIES_MAX || have > AUTHORITIES_MAX))
+	if (r >= 0 && (status.st_size > AUTHORITIES_MAX || have > AUTHORITIES_MAX))
 		r = -EFBIG;
-	if (r == 0) {
-		size = (size_t)status.st_size;
-		grown = realloc(certificates->authorities, have + size + 2);
-		r = grown ? 0 : -ENOMEM;
-	}
 	if (r < 0)
 		return unreadable(path, r, err);
+	size = (size_t)status.st_size;
+	grown = realloc(certificates->authorities, have + size + 2);
+	if (!grown)
+		return error_set(err, -ENOMEM, "out of memory");
 	certificates->authorities = grown;
 	r = sys_read_all(fd, grown + have, size);
 	if (r < 0)

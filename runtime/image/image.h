@@ -45,8 +45,8 @@ struct image_config {
  * it is open in any process, rmi and prune leave the layer alone. */
 struct image_layer {
 	int fd;
+	bool is_opaque; /* hides all layers below it */
 	uint64_t size;
-	bool is_opaque;                 /* hides all layers below it */
 	char digest[IMAGE_DIGEST_SIZE]; /* diff id, or chain id where layers were squashed */
 };
 

@@ -20,7 +20,8 @@ key() { openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/C
 sign() { openssl x509 -req -in "$1.csr" -CA "$2.crt" -CAkey "$2.key" -CAcreateserial -days 2 -out "$1.crt" "${@:3}" 2>/dev/null; }
 key authority -x509 -days 2 -out authority.crt
 key server -out server.csr
-sign server authority -extfile <(echo subjectAltName=IP:127.0.0.1)
+echo subjectAltName=IP:127.0.0.1 >names
+sign server authority -extfile names
 key client -out client.csr
 sign client authority
 
@@ -35,7 +36,7 @@ cat >make <<-'END'
 	               [folder("etc"), folder("tmp", mode=0o1777), folder("srv", mode=0o777), folder("proc"), folder("sys"), folder("dev"),
 	                entry("etc/passwd", content=b"root:x:0:0::/root:/bin/sh\nweb:x:1234:55::/srv:/bin/sh\n"),
 	                entry("etc/group", content=b"root:x:0:\nteam:x:77:web\nextra:x:88:web\n"),
-	                folder("data"), entry("data/from-image", content=b"kept")])
+	                folder("data", uid=1234, mode=0o750), entry("data/from-image", content=b"kept")])
 	says = 'echo "args $0 $*"; id; pwd; echo env $GREETING; readlink -f .; cat /data/from-image; touch /data/new && echo volume; grep -o " /data [a-z0-9]*" /proc/mounts'
 	config = {"Entrypoint": ["/bin/sh", "-c", says], "Cmd": ["one", "two words"], "Env": ["PATH=/bin", "GREETING=hello there"],
 	          "WorkingDir": "/srv/new/folder", "User": "web:team", "StopSignal": "SIGUSR1", "Volumes": {"/data": {}}}
@@ -57,7 +58,11 @@ front() { # NAME [CLIENTS]
 }
 front one
 front two authority.crt
-until [ -e ports.one ] && [ -e ports.two ]; do sleep 0.1; done
+for _ in $(seq 600); do
+	[ ! -e ports.one ] || [ ! -e ports.two ] || break
+	sleep 0.1
+done
+[ -e ports.one ] && [ -e ports.two ] || { cat front.* | fail "the registries start"; exit 1; }
 read -r http https <ports.one
 read -r _ mutual <ports.two
 host=127.0.0.1:$http
@@ -106,7 +111,7 @@ has "User, whose names are the image's" 'uid=1234\(web\) gid=77\(team\).*'
 has "WorkingDir, which is made" '/srv/new/folder'
 has "Env" 'env hello there'
 has "a volume has what the image has there" 'kept'
-has "and can be written" volume
+has "and belongs to whom it belongs there" volume
 python3 - layouts/app/index.json <<-'END'
 	import json, sys
 	index = json.load(open(sys.argv[1]))

@@ -21,13 +21,18 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -su
 	-keyout ca.key -out ca.crt 2>/dev/null
 openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=127.0.0.1 \
 	-keyout server.key -out server.csr 2>/dev/null
+echo subjectAltName=IP:127.0.0.1,DNS:localhost >names
 openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -out server.crt \
-	-extfile <(echo subjectAltName=IP:127.0.0.1,DNS:localhost) 2>/dev/null
+	-extfile names 2>/dev/null
 
 python3 "$tests/registry_images.py" layouts
 python3 "$tests/front.py" layouts requests ports server.crt server.key >front.log 2>&1 &
 background+=($!)
-until [ -e ports ]; do sleep 0.05; done
+for _ in $(seq 600); do
+	[ ! -e ports ] || break
+	sleep 0.05
+done
+[ -e ports ] || { fail "the registry starts" <front.log; exit 1; }
 read -r http https <ports
 host=127.0.0.1:$http tls=127.0.0.1:$https
 
