@@ -219,8 +219,11 @@ static int transport_error(const struct session *session, CURLcode code, struct 
 		    "the certificate of %s is not trusted: %s (its authority can be put "
 		    "into /etc/docker/certs.d/%s/ca.crt)",
 		    session->registry, session_reason(session, code, response), session->registry);
-	return error_set(err, -EIO, "no answer from %s: %s", session->registry,
-			 session_reason(session, code, response));
+	return error_set(err, -EIO, "no answer from %s: %s%s", session->registry,
+			 session_reason(session, code, response),
+			 code == CURLE_SSL_CONNECT_ERROR && !session->is_loopback
+			     ? " (plain HTTP is for registries on this machine only)"
+			     : "");
 }
 
 CURLcode session_perform(const struct session *session, CURL *easy, struct response *response)

@@ -64,6 +64,29 @@ expect_failure "load of nothing" 1 'open none: No such file' katavm load -i none
 expect_match "load of a terminal's input" 'give -i FILE' script -qec "katavm --root $root load" /dev/null
 expect_failure "a name that cannot be one" 1 'each part of a name is letters' katavm load -t 'a b' -i big.oci.tar
 
+# What docker save writes for two images: one list, the layers of both.
+python3 - <<-'END'
+	import io, json, tarfile
+	entries, files = [], {}
+	for name, tag in ("big", "x/one:1"), ("again", "two:2"):
+	    index = json.load(open("layouts/%s/index.json" % name))
+	    read = lambda digest: open("layouts/%s/blobs/sha256/%s" % (name, digest[7:]), "rb").read()
+	    manifest = json.loads(read(index["manifests"][0]["digest"]))
+	    parts = [manifest["config"]["digest"]] + [layer["digest"] for layer in manifest["layers"]]
+	    files.update({"blobs/sha256/" + digest[7:]: read(digest) for digest in parts})
+	    paths = ["blobs/sha256/" + digest[7:] for digest in parts]
+	    entries.append({"Config": paths[0], "RepoTags": [tag], "Layers": paths[1:]})
+	files["manifest.json"] = json.dumps(entries).encode()
+	with tarfile.open("two.tar", "w") as tar:
+	    for path, data in files.items():
+	        info = tarfile.TarInfo("./" + path)
+	        info.size = len(data)
+	        tar.addfile(info, io.BytesIO(data))
+END
+expect_output "every image of docker save" "$(printf 'Loaded image: x/one:1\nLoaded image: two:2')" katavm load -q -i two.tar
+expect_failure "of which a reference names one" 1 'has 2 images: say which one' katavm pull docker-archive:two.tar
+check "by its name" katavm pull -q docker-archive:two.tar:two:2
+
 # images, inspect, rmi, prune.
 fresh
 katavm load -q -t first:1 -i big.oci.tar >/dev/null

@@ -98,6 +98,11 @@ for round in $(seq 40); do
 	sleep "$(printf '0.%06d' $((RANDOM * 32768 % whole_us + RANDOM % 1000)))"
 	kill -9 $victim 2>/dev/null
 	wait $victim 2>/dev/null && early=$((early + 1))
+	for _ in $(seq 100); do # its children die with it
+		pgrep -s $victim >survivors || break
+		sleep 0.05
+	done
+	[ ! -s survivors ] || { bad=$((bad + 1)); cp survivors "problem.$round"; }
 	if ! visible_is_whole >problem 2>&1; then
 		bad=$((bad + 1))
 		cp problem "problem.$round"
