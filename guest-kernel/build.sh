@@ -43,7 +43,7 @@ source_deb() { local deb=("$cache/${package}"_*.deb); [ -e "${deb[0]}" ] && prin
 # One number for everything that decides what comes out.
 key() {
   { basename "$(source_deb)"; "${prefix}gcc" -dumpfullversion -dumpmachine; "${prefix}ld" -v
-    cat "${fragments[@]}" "${patches[@]}" "$here/build.sh" "$here/prelink.c" "$here/boot-order"; } | sha256sum | cut -c1-16
+    cat "${fragments[@]}" "${patches[@]}" "$here/build.sh" "$here/prelink.c" "$here/boot-order" "$here/boot-time.sh" "$here"/profile/{count.c,init.c,written.py}; } | sha256sum | cut -c1-16
 }
 
 published() { printf '%s/%s%s-%s/vmlinux\n' "$cache" "$arch" "$variant" "$(key)"; }
@@ -153,6 +153,10 @@ fi
 "${prefix}objcopy" --strip-all "$work/vmlinux" "$new/vmlinux"
 cp "$work/.config" "$new/config"
 cp "$work/System.map" "$new/System.map"
+if [ "$arch" = x86_64 ] && [ -z "$variant" ]; then # what the VMM makes the guest's own before it starts
+  "$here/boot-time.sh" "$new/vmlinux" --written "$work/written" > "$work/boot-time"
+  "${prefix}objcopy" --add-section .katavm.written="$work/written" "$new/vmlinux"
+fi
 "${prefix}size" -A -d "$work/vmlinux" |
   awk -v file="$(stat -c %s "$new/vmlinux")" \
     -v text=$(awk '$3 == "_text" { from = $1 } { last = $1 } $3 == "__softirqentry_text_end" || $3 == "_etext" { exit } END { print from, last }' "$new/System.map" |
@@ -165,9 +169,7 @@ cp "$work/System.map" "$new/System.map"
   { init += $2 }
   END { printf "guest kernel: KiB of text %d, rodata %d, data %d, bss and per-cpu %d, init (freed) %d; file %d\n",
         text / 1024, rodata / 1024, data / 1024, bss / 1024, init / 1024, file / 1024 }' > "$new/sizes"
-if [ "$arch" = x86_64 ] && [ -z "$variant" ] && [ -x "$here/boot-time.sh" ]; then
-  "$here/boot-time.sh" "$new/vmlinux" >> "$new/sizes" || say "the boot time could not be measured"
-fi
+[ ! -e "$work/boot-time" ] || cat "$work/boot-time" >> "$new/sizes"
 rm -rf "$target"
 mv -T "$new" "$target"
 rm -rf "$work"

@@ -150,6 +150,45 @@ static void round_constants(struct elf_image *image)
 	image->constant_count = kept;
 }
 
+static void add_written(struct elf_image *image, uint64_t page, uint64_t count)
+{
+	struct elf_written range = { .address = page * PAGE, .size = count * PAGE };
+
+	for (size_t i = 0; i < image->segment_count; i++) {
+		const struct elf_segment *segment = &image->segments[i];
+
+		if (range.size > 0 && image->written_count < ELF_MAX_WRITTEN &&
+		    range.address >= segment->address &&
+		    within(range.address - segment->address, range.size, segment->memory_size))
+			image->written[image->written_count++] = range;
+	}
+}
+
+static void find_written(Elf *elf, const uint8_t *file, size_t size, struct elf_image *image)
+{
+	Elf_Scn *section = NULL;
+	size_t names = 0;
+	GElf_Shdr shdr;
+
+	if (elf_getshdrstrndx(elf, &names) != 0)
+		return;
+	while ((section = elf_nextscn(elf, section))) {
+		const char *name;
+		uint32_t pair[2];
+
+		if (!gelf_getshdr(section, &shdr) || shdr.sh_type != SHT_PROGBITS ||
+		    !within(shdr.sh_offset, shdr.sh_size, size))
+			continue;
+		name = elf_strptr(elf, names, shdr.sh_name);
+		if (!name || strcmp(name, ".katavm.written") != 0)
+			continue;
+		for (uint64_t at = 0; at + sizeof pair <= shdr.sh_size; at += sizeof pair) {
+			memcpy(pair, file + shdr.sh_offset + at, sizeof pair);
+			add_written(image, pair[0], pair[1]);
+		}
+	}
+}
+
 static int collect(Elf *elf, size_t size, struct elf_image *image, struct error *err)
 {
 	size_t count = 0;
@@ -167,15 +206,13 @@ static int collect(Elf *elf, size_t size, struct elf_image *image, struct error 
 			continue;
 		r = check_segment(&phdr, size, i, err);
 		if (r == 0)
-			r = insert_segment(
-			    image,
-			    &(struct elf_segment){ .offset = phdr.p_offset,
-						   .file_size = phdr.p_filesz,
-						   .address = phdr.p_paddr,
-						   .memory_size = phdr.p_memsz,
-						   .writable = phdr.p_flags & PF_W,
-						   .executable = phdr.p_flags & PF_X },
-			    err);
+			r = insert_segment(image,
+					   &(struct elf_segment){ .offset = phdr.p_offset,
+								  .file_size = phdr.p_filesz,
+								  .address = phdr.p_paddr,
+								  .memory_size = phdr.p_memsz,
+								  .writable = phdr.p_flags & PF_W },
+					   err);
 		if (r < 0)
 			return r;
 		find_constants(elf, &phdr, image);
@@ -225,6 +262,8 @@ int elf_parse(void *file, size_t size, uint16_t machine, struct elf_image *out, 
 		return error_set(err, -ENOEXEC, "kernel: %s", elf_errmsg(-1));
 	image.entry = header.e_entry;
 	r = collect(elf, size, &image, err);
+	if (r == 0)
+		find_written(elf, file, size, &image);
 	if (r == 0)
 		r = check_entry(&image, err);
 	if (r == 0)

@@ -48,9 +48,7 @@ static bool fits(const struct memory *memory, uint64_t address, uint64_t size)
 	       gmem_iovec(&memory->gmem, (gpa_t){ address }, size, &range) == 0;
 }
 
-/* A segment's file bytes into RAM of which no other process has a view: whole pages are mapped.
- * Only data, most of which the kernel writes to, is cheaper copied here than page by page when it
- * does. */
+/* A segment's file bytes into RAM of which no other process has a view: whole pages are mapped. */
 static int map_segment(struct memory *memory, const struct source *file,
 		       const struct elf_segment *segment)
 {
@@ -60,7 +58,7 @@ static int map_segment(struct memory *memory, const struct source *file,
 	const uint8_t *bytes = file->mapping.at;
 	int r;
 
-	if ((segment->writable && !segment->executable) || delta % PAGE != 0 || first >= last)
+	if (delta % PAGE != 0 || first >= last)
 		return memory_copy(memory, (gpa_t){ offset + delta }, bytes + offset, end - offset);
 	r = memory_copy(memory, (gpa_t){ offset + delta }, bytes + offset, first - offset);
 	if (r == 0)
@@ -123,6 +121,10 @@ static int load_image(struct memory *memory, int kernel_fd, struct kernel_place 
 			return error_set(err, r, "kernel: load: %s", sys_text(r));
 		place->end = segment->address + segment->memory_size;
 	}
+	/* The guest would take three faults for each of these pages: to read it, to write it, and
+	 * again because writing replaced it. */
+	for (size_t i = 0; r == 0 && i < image.written_count; i++)
+		memory_own(memory, (gpa_t){ image.written[i].address }, image.written[i].size);
 	if (r == 0)
 		place->entry = image.entry;
 	return r;

@@ -266,16 +266,19 @@ static void write_parameters(const struct machine *machine, const struct vmm_con
 	uint64_t memory = machine->memory.size;
 	const char *console = machine->console_fd >= 0 ? "console=hvc0" : "quiet"; /* exits cost */
 
-	(void)snprintf(out, size, "%s dhash_entries=%llu ihash_entries=%llu thash_entries=%llu %s",
+	(void)snprintf(out, size,
+		       "%s dhash_entries=%llu ihash_entries=%llu thash_entries=%llu "
+		       "tcpmhash_entries=%llu %s",
 		       console, (unsigned long long)memory >> 16, (unsigned long long)memory >> 17,
-		       (unsigned long long)memory >> 19, config->cmdline);
+		       (unsigned long long)memory >> 19, (unsigned long long)memory >> 19,
+		       config->cmdline);
 }
 
 static int build(struct machine *machine, const struct vmm_config *config, int kvm_fd,
 		 struct error *err)
 {
 	struct kernel_place place;
-	char parameters[VMM_CMDLINE_SIZE + 128];
+	char parameters[VMM_CMDLINE_SIZE + 256];
 	int r = borrow_files(machine, config, err);
 
 	if (r == 0)

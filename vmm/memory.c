@@ -200,6 +200,14 @@ int memory_map_file(struct memory *memory, gpa_t at, uint64_t size, int file_fd,
 			MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, file_fd, offset, &mapped);
 }
 
+void memory_own(struct memory *memory, gpa_t at, uint64_t size)
+{
+	struct iovec range;
+
+	if (gmem_iovec(&memory->gmem, at, size, &range) == 0)
+		(void)madvise(range.iov_base, range.iov_len, MADV_POPULATE_WRITE);
+}
+
 uint64_t memory_allocated_kib(const struct memory *memory)
 {
 	uint64_t own = own_memory_kib(memory->usage_fd), before = memory->usage_before_kib;

@@ -30,7 +30,7 @@ enum {
 /* See guest-kernel/README.md for why each is there. */
 const char arch_kernel_parameters[] =
     "panic=-1 noreplace-smp tsc=reliable rcupdate.rcu_expedited=1 cgroup_no_v1=all "
-    "swiotlb=noforce slab_max_order=0";
+    "swiotlb=noforce slab_max_order=1";
 
 __attribute__((format(printf, 3, 4))) static int append(char *line, size_t *used,
 							const char *format, ...)

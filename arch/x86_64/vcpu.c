@@ -24,6 +24,7 @@ enum {
 	MISC_FAST_STRING = 1,
 	MTRR_WRITE_BACK = 6,
 	MTRR_ENABLE = 1 << 11,
+	CPUID_EXTENDED_STATE = 0xd,
 	APIC_LVT_LINT0 = 0x350,
 	APIC_LVT_LINT1 = 0x360,
 	APIC_MODE_EXTINT = 7 << 8,
@@ -61,6 +62,22 @@ void arch_cpus_destroy(struct arch_cpus *cpus)
 	free(cpus);
 }
 
+/* Every state that CPUID offers is on from the start, as firmware would leave it. A host that is
+ * emulated need not tell its KVM when the guest's kernel switches it on, and CPUID would go on to
+ * give the size of the area without it, of which Linux complains at length. */
+static int set_extended_state(int fd, const struct cpuid_table *table)
+{
+	struct kvm_xcrs state = { .nr_xcrs = 1 };
+
+	for (unsigned i = 0; i < table->head.nent; i++) {
+		const struct kvm_cpuid_entry2 *entry = &table->entries[i];
+
+		if (entry->function == CPUID_EXTENDED_STATE && entry->index == 0)
+			state.xcrs[0].value = entry->eax | (uint64_t)entry->edx << 32;
+	}
+	return state.xcrs[0].value == 0 ? 0 : sys_ioctl(fd, KVM_SET_XCRS, &state);
+}
+
 static int set_cpuid(const struct arch_cpus *cpus, int fd, unsigned index)
 {
 	struct cpuid_table table = cpus->offered; /* 10 KiB; few enough for any stack here */
@@ -71,9 +88,12 @@ static int set_cpuid(const struct arch_cpus *cpus, int fd, unsigned index)
 		.deadline_timer = cpus->deadline_timer,
 	};
 
+	int r;
+
 	cpuid_prepare(&table, &facts);
 	cpuid_set_apic_id(&table, index);
-	return sys_ioctl(fd, KVM_SET_CPUID2, &table);
+	r = sys_ioctl(fd, KVM_SET_CPUID2, &table);
+	return r < 0 ? r : set_extended_state(fd, &table);
 }
 
 /* Memory is write-back unless the guest says otherwise: without firmware nobody else sets it. */

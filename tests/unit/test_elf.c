@@ -86,6 +86,45 @@ Test(elf, good)
 	cr_assert(out.segments[1].writable && !out.segments[0].writable);
 }
 
+/* Gives the file a section of pages written, of `count` pairs. */
+static void add_written(const uint32_t (*pairs)[2], size_t count)
+{
+	static const char names[] = "\0.katavm.written";
+	struct image *image = (struct image *)(void *)file;
+	Elf64_Shdr *sections = (Elf64_Shdr *)(void *)(file + SECTIONS_AT);
+
+	memcpy(file + 0x8200, names, sizeof names);
+	memcpy(file + 0x8300, pairs, count * sizeof *pairs);
+	sections[3] = (Elf64_Shdr){
+		.sh_name = 1, .sh_type = SHT_PROGBITS, .sh_offset = 0x8300, .sh_size = count * 8
+	};
+	sections[4] =
+	    (Elf64_Shdr){ .sh_type = SHT_STRTAB, .sh_offset = 0x8200, .sh_size = sizeof names };
+	image->header.e_shnum = 5;
+	image->header.e_shstrndx = 4;
+}
+
+Test(elf, pages_written)
+{
+	const uint32_t pairs[][2] = {
+		{ 0x1001, 2 }, /* good */
+		{ 0x1202, 1 }, /* good, in zeroes behind the file's bytes */
+		{ 0x1202, 2 }, /* past the end of its segment */
+		{ 0xfff, 1 },  /* before the first */
+		{ 0x1000, 0 }, /* nothing */
+		{ ~0U, ~0U },
+	};
+	struct elf_image out;
+
+	make();
+	add_written(pairs, sizeof pairs / sizeof *pairs);
+	cr_assert_eq(parse(FILE_SIZE, &out), 0);
+	cr_assert_eq(out.written_count, 2);
+	cr_assert_eq(out.written[0].address, 0x1001000);
+	cr_assert_eq(out.written[0].size, 0x2000);
+	cr_assert_eq(out.written[1].address, 0x1202000);
+}
+
 /* The half page at the end of text, and the gap behind it, are the guest's to free. */
 Test(elf, constants_are_whole_pages_of_sections)
 {
