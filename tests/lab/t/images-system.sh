@@ -26,7 +26,7 @@ key client -out client.csr
 sign client authority
 
 # An image with a configuration that says everything, and its successor of the same name.
-cat >make <<-'END'
+cat >images.py <<-'END'
 	import sys
 	sys.path.insert(0, sys.argv[1])
 	from oci import *
@@ -51,7 +51,7 @@ cat >make <<-'END'
 	grows = Layout("layouts/grows")
 	grows.tag("1", grows.image([grows.layer(make_tar([entry("a", content=b"grows" * 1000000)]))]))
 END
-python3 make "$tests"
+python3 images.py "$tests"
 front() { # NAME [CLIENTS]
 	python3 "$tests/front.py" layouts "requests.$1" "ports.$1" server.crt server.key "${@:2}" >"front.$1" 2>&1 &
 	background+=($!)
@@ -62,7 +62,10 @@ for _ in $(seq 600); do
 	[ ! -e ports.one ] || [ ! -e ports.two ] || break
 	sleep 0.1
 done
-[ -e ports.one ] && [ -e ports.two ] || { cat front.* | fail "the registries start"; exit 1; }
+if [ ! -e ports.one ] || [ ! -e ports.two ]; then
+	cat front.* | fail "the registries start"
+	exit 1
+fi
 read -r http https <ports.one
 read -r _ mutual <ports.two
 host=127.0.0.1:$http

@@ -2,6 +2,7 @@
 # runs: machine
 # timeout: 120
 # The commands about images, and images that are files: oci:, oci-archive:, docker-archive:, load.
+# shellcheck disable=SC2016 # what other shells are given
 . "$(dirname "$0")/../lib.sh"
 cd "$work" || exit 1
 export XDG_DATA_HOME=$work/data

@@ -2,6 +2,7 @@
 # timeout: 280
 # A layer's EROFS, mounted by a kernel, against what others make of the same tar: tar(1) on ext4, umoci for whole
 # images. Then tars that are hostile, and those that are only strange.
+# shellcheck disable=SC2016 # what other shells are given
 . "$(dirname "$0")/../lib.sh"
 mount -t tmpfs -o size=1200m layers "$work"
 cd "$work" || exit 1

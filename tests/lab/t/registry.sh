@@ -38,11 +38,13 @@ fresh() { rm -rf "$store"; }
 python3 "$tests/registry_images.py" layouts
 push() { skopeo copy -q --dest-tls-verify=false "$@"; }
 serve
-push oci:layouts/big:1 "docker://$host/app:1" >push.log 2>&1
-push oci:layouts/again:1 "docker://$host/again:1" >>push.log 2>&1
-push --format v2s2 oci:layouts/big:1 "docker://$host/app:schema2" >>push.log 2>&1
-push --dest-compress-format zstd --dest-compress oci:layouts/plain:1 "docker://$host/zstd:1" >>push.log 2>&1
-push --all oci:layouts/multi:1 "docker://$host/deep/er/multi:1" >>push.log 2>&1
+{
+	push oci:layouts/big:1 "docker://$host/app:1"
+	push oci:layouts/again:1 "docker://$host/again:1"
+	push --format v2s2 oci:layouts/big:1 "docker://$host/app:schema2"
+	push --dest-compress-format zstd --dest-compress oci:layouts/plain:1 "docker://$host/zstd:1"
+	push --all oci:layouts/multi:1 "docker://$host/deep/er/multi:1"
+} >push.log 2>&1
 
 check "an OCI image" pull "$host/app:1"
 check "a Docker schema 2 image" pull "$host/app:schema2"
