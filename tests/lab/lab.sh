@@ -5,6 +5,7 @@
 # commands travel over ssh on a loopback port, so terminals, pipes, signals and exit statuses are real ones.
 set -eu
 . "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/qemu.sh"
 
 state=/tmp/katavm-lab-$(id -u)
 idle_minutes=${KATAVM_LAB_IDLE:-30}
@@ -14,7 +15,7 @@ qemu_pid=
 usage() {
 	cat <<-'END'
 		usage: ./dev lab [--exact] [--memory MIB] [--cpus N] COMMAND [ARGUMENT…]
-		       ./dev lab --start [--memory MIB] [--cpus N] | --keep COMMAND… | --stop | --status
+		       ./dev lab --start [--memory MIB] [--cpus N] | --keep COMMAND… | --stop | --status | --state
 
 		Runs COMMAND on a host with /dev/kvm that works: this machine where it has hardware virtualisation, else an
 		emulated one in which this machine's files are visible and cannot be changed. The folder results/ of the
@@ -25,7 +26,7 @@ usage() {
 		             takes the same time in every run. One CPU, slow, always emulated.
 		  --start    keep a lab running; commands use it while it is up, and do not wait for a boot
 		  --keep     start one unless it runs, then run COMMAND in it
-		  --stop     end it; --status tells about it
+		  --stop     end it; --status tells about it, --state what one that hangs is doing
 		  --fresh    a lab of its own for this command, even when one is kept
 		The kept lab belongs to the checkout, or to the name in $KATAVM_LAB, and ends itself when unused for 30 minutes.
 	END
@@ -86,6 +87,7 @@ prepare() {
 		[ -e "$initramfs" ] || pack_initramfs "$kernel" "$initramfs"
 		exec 8>&-
 	fi
+	choose_qemu
 	vmlinuz=$(echo "$kernel"/root/boot/vmlinuz-*)
 	modules=$(echo "$kernel"/root/lib/modules/*)
 }
@@ -110,9 +112,12 @@ qemu_command() { # DIR MODE
 	[ ! -e "$out/bin/katavm" ] || pack_out >"$dir/cpio/lab/out.tar"
 	(cd "$dir/cpio" && find lab -type f | cpio --quiet -o -H newc) >"$dir/extra.cpio"
 	cat "$initramfs" "$dir/extra.cpio" >"$dir/initramfs.cpio"
-	qemu=(qemu-system-x86_64 -M q35 -cpu "max,+svm,+npt" -m "$memory"
+	# Exact mode has one processor, and its numbers are those of the distribution's QEMU.
+	[ "$mode" != exact ] || qemu_program=(qemu-system-x86_64)
+	qemu=("${qemu_program[@]}" -M q35 -cpu "max,+svm,+npt" -m "$memory"
 		-nodefaults -no-user-config -display none -no-reboot
 		-kernel "$vmlinuz" -initrd "$dir/initramfs.cpio" -serial "file:$dir/boot.log"
+		-monitor "unix:$dir/monitor,server=on,wait=off"
 		-fsdev "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap"
 		-device "virtio-9p-pci,fsdev=host,mount_tag=host"
 		-fsdev "local,id=checkout,path=$top,security_model=none,readonly=on,multidevs=remap"
@@ -125,7 +130,7 @@ qemu_command() { # DIR MODE
 			-device "virtio-serial-pci,ioeventfd=off")
 	else
 		qemu+=(-accel "tcg,thread=multi" -smp "$cpus"
-			-append "console=ttyS0 quiet panic=-1 tsc=reliable"
+			-append "console=ttyS0 quiet panic=-1 tsc=reliable $qemu_settings"
 			-netdev "user,id=net,hostfwd=tcp:127.0.0.1:0-:22" -device "virtio-net-pci,netdev=net,romfile="
 			-device virtio-rng-pci)
 	fi
@@ -309,6 +314,25 @@ stop_kept() { # DIR
 	while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
 }
 
+# What can be asked of a lab that answers no command: its kernel's last messages and its processors' registers.
+state_of_kept() { # DIR
+	echo "the end of the lab's boot log:"
+	tail -n 30 "$1/boot.log"
+	timeout 20 python3 - "$1/monitor" <<-'END' || echo "its monitor does not answer either"
+		import socket, sys
+		monitor = socket.socket(socket.AF_UNIX)
+		monitor.connect(sys.argv[1])
+		monitor.sendall(b'info registers -a\ninfo lapic 0\ninfo lapic 1\n')
+		monitor.settimeout(5)
+		text = b''
+		while text.count(b'(qemu) ') < 4:
+		    text += monitor.recv(65536)
+		for line in text.decode(errors='replace').splitlines():
+		    if line.startswith(('CPU#', 'RAX', 'RSI', 'RIP', 'CR0', 'LVTT', 'ISR', 'IRR')):
+		        print(line)
+	END
+}
+
 run_in_kept() { # DIR WORD...
 	local dir=$1 rc=0
 	shift
@@ -394,7 +418,7 @@ main() {
 		--exact) exact=1 ;;
 		--keep) keep=1 ;;
 		--fresh) fresh=1 ;;
-		--start | --stop | --status) action=${1#--} ;;
+		--start | --stop | --status | --state) action=${1#--} ;;
 		--memory) memory=${2:?--memory needs a number of MiB}; shift ;;
 		--cpus) cpus=${2:?--cpus needs a number}; shift ;;
 		--help) usage; return 0 ;;
@@ -409,6 +433,7 @@ main() {
 	case $action in
 	start) start_kept "$dir"; return ;;
 	stop) stop_kept "$dir"; return ;;
+	state) state_of_kept "$dir"; return ;;
 	status)
 		kept_is_up "$dir" && { echo "lab $(basename "$dir") is up (QEMU is process $(cat "$dir/pid"))"; return 0; }
 		echo "lab $(basename "$dir") is not running"

@@ -18,6 +18,14 @@ fi
 
 setting() { sed -n "s/^# $2: *//p" "$1" | head -n 1; }
 
+# The limit is kept inside the lab; one that stands still does not keep it. The next file gets another lab.
+give_up() { # CHILD FILE
+	echo "not ok $(basename "$2" .sh): it did not end within its time, and nothing ended it"
+	[ "$(setting "$2" runs)" = machine ] || "${lab[@]}" --state || true
+	kill -KILL "$1" 2>/dev/null || true
+	"${lab[@]}" --stop || true
+}
+
 passed=0 failed=0
 for file in "${files[@]}"; do
 	[ -e "$file" ] || die "there is no file of checks $file"
@@ -40,6 +48,7 @@ for file in "${files[@]}"; do
 	child=$!
 	while kill -0 "$child" 2>/dev/null; do
 		sleep 0.2
+		[ $((SECONDS - start)) -lt $((${limit:-300} + 60)) ] || give_up "$child" "$file" >>"$log" 2>&1
 		[ $(((SECONDS - start + 1) % 30)) -ne 0 ] || {
 			say "checks in $name … $((SECONDS - start)) s: $(grep -E '^(not )?ok ' "$log" | tail -n 1)"
 			sleep 1

@@ -1,0 +1,70 @@
+# shellcheck shell=bash
+# Which QEMU emulates a lab host, and with what settings. Sourced by lab.sh.
+#
+# With several processors (tcg,thread=multi) QEMU before 8.1 may translate code while another processor writes it, and
+# keep the stale translation for ever. A kernel that changes its own text by way of breakpoints (static keys, which each
+# start and end of a VM flips) then executes a breakpoint that is long gone: the handler finds none and returns to
+# it, endlessly, with the run queue's lock held. The host stands still, or a guest panics with "Oops: int3". Debian
+# 12's own QEMU, 7.2, has this; the one in its backports suite has not. tests/lab/t/lab-text.sh provokes it.
+#
+# Any QEMU's SVM changes a processor's word of pending interrupts without a lock at each entry into and exit from a guest,
+# so one that another thread raises in that moment can be lost. nohz=off and highres=off leave the
+# local timer periodic: the next tick, four milliseconds later, finds what was lost.
+
+qemu_settings="nohz=off highres=off"
+
+qemu_is_new() { # PROGRAM [ARGUMENT…]
+	local version
+	version=$("$1" --version 2>/dev/null | sed -n 's/^QEMU emulator version \([0-9]*\)\.\([0-9]*\).*/\1 \2/p')
+	# shellcheck disable=SC2086
+	set -- $version
+	[ "${1:-0}" -gt 8 ] || { [ "${1:-0}" -eq 8 ] && [ "$2" -ge 1 ]; }
+}
+
+# Index files of the suite go to a folder of their own, so that the machine's apt and packages stay as they are.
+fetch_qemu() { # DIR
+	local dir=$1 apt=$1.new/apt release uri options
+	rm -rf "$dir".new
+	mkdir -p "$apt/lists/partial" "$apt/archives/partial" "$dir".new/root
+	release=$(. /etc/os-release && echo "$VERSION_CODENAME")
+	# shellcheck disable=SC2016
+	uri=$(apt-get indextargets --format '$(SITE) $(RELEASE)' 'Created-By: Packages' |
+		awk -v release="$release" '$2 == release { print $1; exit }')
+	[ -n "$uri" ] || { echo "no package source of $release is configured on this machine"; return 1; }
+	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri $release-backports main" >"$apt/sources.list"
+	options=(-q -o "Dir::State::lists=$apt/lists" -o "Dir::Cache::archives=$apt/archives" -o Dir::Cache::pkgcache=
+		-o Dir::Cache::srcpkgcache= -o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
+		-o APT::Sandbox::User=root)
+	cd "$apt"
+	apt-get "${options[@]}" update
+	apt-get "${options[@]}" download qemu-system-x86 qemu-system-data seabios
+	for package in ./*.deb; do dpkg -x "$package" "$dir.new/root"; done
+	cd /
+	rm -rf "$apt"
+	qemu_is_new "$dir.new/root/usr/bin/qemu-system-x86_64" || {
+		echo "the QEMU of $release-backports does not run here"
+		return 1
+	}
+	mv "$dir.new" "$dir"
+}
+
+# Leaves the program and its options in qemu_program=(). Without a QEMU that is new enough the lab gets one processor, on
+# which nothing can happen at the same time.
+choose_qemu() {
+	local kept=$cache/lab/qemu
+	qemu_program=(qemu-system-x86_64)
+	if qemu_is_new qemu-system-x86_64; then return; fi
+	if [ ! -d "$kept" ]; then
+		exec 8>"$cache/lab/lock"
+		flock 8
+		[ -d "$kept" ] || step "fetching a newer QEMU for the lab" "$cache/log/lab-qemu" fetch_qemu "$kept" || true
+		exec 8>&-
+	fi
+	if [ -d "$kept" ]; then
+		qemu_program=("$kept/root/usr/bin/qemu-system-x86_64"
+			-L "$kept/root/usr/share/qemu" -L "$kept/root/usr/share/seabios")
+	else
+		say "without a newer QEMU the lab has one processor"
+		cpus=1
+	fi
+}
