@@ -1,13 +1,12 @@
 #!/bin/bash
-# by name only: its last check, --stop-signal with --stop-timeout, stops the whole lab
-# timeout: 900
+# timeout: 2400
 # Bad input and sudden deaths, each with its sentence, and nothing left behind.
 . "$(dirname "$0")/../lib.sh"
 cd "$work" || exit 1
 bash "$checkout/tests/lab/small-image.sh" "$work/image" >/dev/null 2>&1
 image=oci:$work/image:small
 lib=$(dirname "$(dirname "$(readlink -f "$(command -v katavm)")")")/lib/katavm
-run() { timeout 120 katavm run "$@"; }
+run() { timeout 700 katavm run --timeout 600 "$@"; } # a slow host is none of katavm's failures
 run -q "$image" true
 
 expect_failure "an unknown flag" 125 'unknown flag --hostnam: did you mean --hostname' run --hostnam x "$image"
@@ -56,12 +55,9 @@ expect_match "its kernel's messages are kept" 'Linux version' katavm logs --boot
 
 start() { # leaves katavm's pid in $pid, its VMM's in $vmm, once the process prints
 	rm -f said
-	katavm run "$@" >said 2>&1 &
+	katavm run --timeout 600 "$@" >said 2>&1 &
 	pid=$!
-	for _ in $(seq 200); do
-		grep -q ready said && break
-		sleep 0.3
-	done
+	until grep -q ready said || ! kill -0 "$pid" 2>/dev/null; do sleep 0.3; done
 	vmm=$(pgrep -P "$pid" | head -n 1)
 }
 ended() { # NAME STATUS REGEX
@@ -72,14 +68,29 @@ ended() { # NAME STATUS REGEX
 }
 start "$image" sh -c 'echo ready; sleep 100'
 kill -9 "$vmm"
-ended "a VMM that is killed" 125 'killed by signal 9'
+ended "a VMM that is killed" 125 'the VM ended under the container: .*killed by signal 9'
 
-start --name alone "$image" sh -c 'echo ready; sleep 100'
+start --privileged -m 32m "$image" sh -c 'echo 2 >/proc/sys/vm/panic_on_oom; echo ready; tail /dev/zero'
+ended "a kernel that panics" 125 'the VM ended under the container: the guest kernel panicked: Out of memory'
+if grep -q "its kernel's messages: /run/katavm/boot/[0-9a-f]* " said; then pass "and where its log is"; else
+	fail "and where its log is" <said; fi
+expect_match "which says it too" 'Kernel panic - not syncing: Out of memory' katavm logs --boot
+
+start --name alone --label colour=blue "$image" sh -c 'echo ready; sleep 100'
 expect_failure "a name that is taken" 125 'in use by a running container' run --name alone "$image" true
+expect_match "its name, image and labels are in its file" '"image":"oci:.*"labels":{"colour":"blue"}' \
+	cat /run/katavm/containers/alone.json
 kill -9 "$pid"
 wait "$pid" 2>/dev/null
-sleep 1
-if kill -0 "$vmm" 2>/dev/null; then ps ax | fail "no VM survives katavm"; else pass "no VM survives katavm"; fi
+gone() { # the kernel ends the VM with its katavm; taking it apart may last
+	for _ in $(seq 600); do
+		kill -0 "$vmm" 2>/dev/null || return 0
+		sleep 0.1
+	done
+	ps ax
+	return 1
+}
+check "no VM survives katavm" gone
 expect_output "and its name is free again" again run --name alone "$image" echo again
 if [ -z "$(ls /run/katavm/containers)" ]; then pass "no file of it is left"; else
 	find /run/katavm | fail "no file of it is left"; fi
