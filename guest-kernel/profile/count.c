@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KERNEL_TEXT 0x1000000u
+#define KERNEL_TEXT 0x200000u
 #define INIT_TEXT 0x400000u
 #define INIT_TEXT_END 0x500000u
 #define PAGES (1u << 20) /* guests to 4 GiB */

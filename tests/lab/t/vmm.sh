@@ -39,6 +39,8 @@ expect_match "48 MiB" "guest: 1 cpus [2-4][0-9] MiB" vm "\"memory_mib\": 48, $(l
 expect_match "3072 MiB, up to the hole" "guest: 1 cpus (29|30)[0-9][0-9] MiB" vm "\"memory_mib\": 3072, $(line test=off)"
 expect_match "5 GiB, around the hole" "guest: 1 cpus (49|50)[0-9][0-9] MiB" vm "\"memory_mib\": 5120, $(line test=off)"
 expect_match "what is written to memory is read again" "memory: 200 MiB touched, 0 pages wrong" vm "$(line touch=200)"
+expect_match "nearly all of it, by several processors" "memory: 440 MiB touched, 0 pages wrong" \
+	vm "\"memory_mib\": 512, \"vcpus\": 4, $(line touch=440)"
 
 expect_match "a reboot says so" "the guest rebooted" vm "$(line test=reboot)"
 ends "a reboot is 0" 0
