@@ -184,7 +184,7 @@ boot() { # DIR
 }
 
 remove_lab() { # DIR
-	[ -z "$qemu_pid" ] || kill "$qemu_pid" 2>/dev/null || true
+	[ -z "$qemu_pid" ] || kill -KILL "$qemu_pid" 2>/dev/null || true # it may not listen any more
 	[ ! -S "$1/socket" ] || ssh -q -S "$1/socket" -O exit lab 2>/dev/null || true
 	rm -rf "$1"
 }
@@ -318,7 +318,7 @@ stop_kept() { # DIR
 state_of_kept() { # DIR
 	echo "the end of the lab's boot log:"
 	tail -n 30 "$1/boot.log"
-	timeout 20 python3 - "$1/monitor" <<-'END' || echo "its monitor does not answer either"
+	timeout 20 python3 - "$1/monitor" 2>/dev/null <<-'END' || echo "its monitor does not answer either"
 		import socket, sys
 		monitor = socket.socket(socket.AF_UNIX)
 		monitor.connect(sys.argv[1])

@@ -1,7 +1,7 @@
 #!/bin/bash
 # The lab itself: what goes in and comes out of a command, and the two clocks.
 # runs: machine
-# timeout: 900
+# timeout: 1800
 . "$(dirname "$0")/../lib.sh"
 export KATAVM_LAB=self.$$ KATAVM_FORCE_LAB=1 KATAVM_RESULTS=$work/results
 lab() { timeout 300 "$checkout/dev" lab "$@"; }
@@ -48,6 +48,14 @@ interrupted() {
 }
 expect_status "a signal ends the command" 143 interrupted
 expect_status "and nothing of it is left" 1 lab pgrep -x sleep
+expect_match "what its processors do can be seen" '^RIP=' lab --state
+qemu=$(cat "/tmp/katavm-lab-$(id -u)/$KATAVM_LAB/pid")
+kill -STOP "$qemu"
+expect_match "one that stands still does not answer" 'does not answer' lab --state
+check "and ends all the same" lab --stop
+gone() { for _ in $(seq 300); do kill -0 "$1" 2>/dev/null || return 0; sleep 0.1; done; return 1; }
+check "its emulator is gone" gone "$qemu"
+check "another one starts" lab --start
 check "the lab ends" lab --stop
 expect_status "and is gone" 1 lab --status
 
