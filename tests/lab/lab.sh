@@ -306,12 +306,14 @@ start_kept() { # DIR
 
 stop_kept() { # DIR
 	local dir=$1 pid
-	kept_is_up "$dir" || { rm -rf "$dir"; return 0; }
-	pid=$(cat "$dir/keeper")
-	ssh_options "$dir"
-	timeout 10 "${ssh[@]}" -T root@127.0.0.1 'sync; umount -l /var/lib/katavm; sync' </dev/null >/dev/null 2>&1 || true
+	if kept_is_up "$dir"; then
+		ssh_options "$dir"
+		timeout 10 "${ssh[@]}" -T root@127.0.0.1 'sync; umount -l /var/lib/katavm; sync' </dev/null >/dev/null 2>&1 || true
+	fi
+	pid=$(cat "$dir/keeper" 2>/dev/null) || { rm -rf "$dir"; return 0; } # it may still be starting
 	kill "$pid" 2>/dev/null || true
 	while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
+	rm -rf "$dir"
 }
 
 # What can be asked of a lab that answers no command: its kernel's last messages and its processors' registers.

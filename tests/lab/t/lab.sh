@@ -55,6 +55,15 @@ expect_match "one that stands still does not answer" 'does not answer' lab --sta
 check "and ends all the same" lab --stop
 gone() { for _ in $(seq 300); do kill -0 "$1" 2>/dev/null || return 0; sleep 0.1; done; return 1; }
 check "its emulator is gone" gone "$qemu"
+# One that is told to end while it starts, too.
+lab --start &
+starting=$!
+folder=/tmp/katavm-lab-$(id -u)/$KATAVM_LAB
+until [ -s "$folder/pid" ] || ! kill -0 "$starting" 2>/dev/null; do sleep 0.1; done
+qemu=$(cat "$folder/pid")
+check "a lab that starts can be ended" lab --stop
+wait "$starting"
+check "with its emulator" gone "$qemu"
 check "another one starts" lab --start
 check "the lab ends" lab --stop
 expect_status "and is gone" 1 lab --status
