@@ -9,6 +9,7 @@
 #include "agent/sandbox.h"
 #include "agent/server.h"
 #include "agent/transport.h"
+#include "base/container_of.h"
 #include "base/own.h"
 #include "base/sys.h"
 #include <fcntl.h>
@@ -111,8 +112,7 @@ static void raise_limits(void)
 
 static void on_child(struct watch *watch, uint32_t events)
 {
-	struct agent *agent =
-	    (struct agent *)(void *)((char *)watch - offsetof(struct agent, signal_watch));
+	struct agent *agent = container_of(watch, struct agent, signal_watch);
 	struct signalfd_siginfo info;
 	int status;
 	long pid;
@@ -127,8 +127,7 @@ static void on_child(struct watch *watch, uint32_t events)
 
 static void on_host(struct watch *watch, uint32_t events)
 {
-	struct agent *agent =
-	    (struct agent *)(void *)((char *)watch - offsetof(struct agent, server_watch));
+	struct agent *agent = container_of(watch, struct agent, server_watch);
 
 	(void)events;
 	if (ttrpc_server_process(agent->server) < 0)

@@ -2,6 +2,7 @@
 
 #include "agent/kernel.h"
 #include "agent/report.h"
+#include "base/container_of.h"
 #include "base/own.h"
 #include "base/sys.h"
 #include <fcntl.h>
@@ -73,8 +74,7 @@ static void take_report(struct process *process, const struct report *report, in
 
 static void on_report(struct watch *watch, uint32_t events)
 {
-	struct process *process =
-	    (struct process *)(void *)((char *)watch - offsetof(struct process, report_watch));
+	struct process *process = container_of(watch, struct process, report_watch);
 	struct report report;
 	int passed = -1;
 	int r = report_receive(watch->fd, &report, &passed);
@@ -95,8 +95,7 @@ static void finish(struct process *process)
 
 static void on_silence(struct timer *timer)
 {
-	struct process *process =
-	    (struct process *)(void *)((char *)timer - offsetof(struct process, silence));
+	struct process *process = container_of(timer, struct process, silence);
 
 	/* A reader that is slow is not silence: there is something to be moved. */
 	if (streams_is_idle(&process->stdio))
@@ -107,8 +106,7 @@ static void on_silence(struct timer *timer)
 
 static void on_drained(struct streams *streams)
 {
-	struct process *process =
-	    (struct process *)(void *)((char *)streams - offsetof(struct process, stdio));
+	struct process *process = container_of(streams, struct process, stdio);
 
 	if (process->state == PROCESS_ENDED && streams_is_drained(streams))
 		finish(process);

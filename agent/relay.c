@@ -1,5 +1,6 @@
 #include "agent/relay.h"
 
+#include "base/container_of.h"
 #include "base/own.h"
 #include "base/sys.h"
 #include <fcntl.h>
@@ -159,8 +160,7 @@ static void connected(struct relay *relay, int fd)
 
 static void on_source(struct watch *watch, uint32_t events)
 {
-	struct relay *relay =
-	    (struct relay *)(void *)((char *)watch - offsetof(struct relay, source));
+	struct relay *relay = container_of(watch, struct relay, source);
 
 	(void)events;
 	if (relay->state == RELAY_CONNECT)
@@ -171,8 +171,7 @@ static void on_source(struct watch *watch, uint32_t events)
 
 static void on_sink(struct watch *watch, uint32_t events)
 {
-	struct relay *relay =
-	    (struct relay *)(void *)((char *)watch - offsetof(struct relay, sink));
+	struct relay *relay = container_of(watch, struct relay, sink);
 
 	if (relay->state == RELAY_CONNECT)
 		connected(relay, watch->fd);

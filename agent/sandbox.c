@@ -4,6 +4,7 @@
 #include "agent/kernel.h"
 #include "agent/network.h"
 #include "agent/sysctl.h"
+#include "base/container_of.h"
 #include "base/own.h"
 #include "base/sys.h"
 #include <fcntl.h>
@@ -95,8 +96,7 @@ _Noreturn void sandbox_power_off(bool reboot_wanted)
 
 static void on_lingered(struct timer *timer)
 {
-	const struct agent *agent =
-	    (const struct agent *)(void *)((char *)timer - offsetof(struct agent, shut_down_timer));
+	const struct agent *agent = container_of(timer, struct agent, shut_down_timer);
 
 	sandbox_power_off(agent->reboot);
 }
@@ -116,7 +116,7 @@ static void end(struct agent *agent)
 
 static void on_kill_limit(struct timer *timer)
 {
-	end((struct agent *)(void *)((char *)timer - offsetof(struct agent, shut_down_timer)));
+	end(container_of(timer, struct agent, shut_down_timer));
 }
 
 void sandbox_process_ended(struct agent *agent)

@@ -1,18 +1,19 @@
 #include "agent/streams.h"
 
 #include "agent/transport.h"
+#include "base/container_of.h"
 #include "base/own.h"
 #include "base/sys.h"
 #include <fcntl.h>
 
 static struct streams *of_out(struct relay *relay)
 {
-	return (struct streams *)(void *)((char *)relay - offsetof(struct streams, out));
+	return container_of(relay, struct streams, out);
 }
 
 static struct streams *of_err(struct relay *relay)
 {
-	return (struct streams *)(void *)((char *)relay - offsetof(struct streams, err));
+	return container_of(relay, struct streams, err);
 }
 
 static void out_over(struct relay *relay)

@@ -1,5 +1,6 @@
 #pragma once
 /* Shared by io.c and its two engines; nobody else includes it. */
+#include "base/container_of.h"
 #include "devices/io.h"
 #include <liburing.h>
 #include <pthread.h>
@@ -91,5 +92,5 @@ static inline void io_link_remove(struct io_link *link)
 
 static inline struct io_op *io_op_of(struct io_link *link)
 {
-	return (struct io_op *)(void *)((char *)link - offsetof(struct io_op, link));
+	return container_of(link, struct io_op, link);
 }

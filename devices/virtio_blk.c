@@ -11,6 +11,7 @@
  */
 #include "devices/virtio_blk.h"
 #include "base/check.h"
+#include "base/container_of.h"
 #include "base/own.h"
 #include "base/sys.h"
 #include "devices/io.h"
@@ -112,7 +113,7 @@ static struct blk *blk_of(struct virtio_device *device)
 
 static void publish(struct io_deferred *deferred)
 {
-	struct blk *blk = (struct blk *)(void *)((char *)deferred - offsetof(struct blk, publish));
+	struct blk *blk = container_of(deferred, struct blk, publish);
 
 	virtio_complete(&blk->device, 0);
 }

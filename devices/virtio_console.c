@@ -4,6 +4,7 @@
  * nothing piles up. When the reader is gone output is dropped, so that the guest can go on.
  */
 #include "devices/virtio_console.h"
+#include "base/container_of.h"
 #include "base/own.h"
 #include "base/sys.h"
 #include "devices/hostfd.h"
@@ -47,13 +48,12 @@ static void wrote(struct console *console, long result)
 
 static void output_done(struct io_op *op, int result)
 {
-	wrote((struct console *)(void *)((char *)op - offsetof(struct console, output)), result);
+	wrote(container_of(op, struct console, output), result);
 }
 
 static void output_ready(struct io_op *op, int result)
 {
-	wrote((struct console *)(void *)((char *)op - offsetof(struct console, output)),
-	      result < 0 ? result : 0);
+	wrote(container_of(op, struct console, output), result < 0 ? result : 0);
 }
 
 /* True: the chain is written. False: the loop goes on with it. */
@@ -136,8 +136,7 @@ static bool deliver(struct console *console)
 
 static void input_done(struct io_op *op, int result)
 {
-	struct console *console =
-	    (struct console *)(void *)((char *)op - offsetof(struct console, input));
+	struct console *console = container_of(op, struct console, input);
 
 	if (result <= 0) {
 		console->is_input_ended = true;

@@ -7,6 +7,7 @@
  * given, an operation that does not fit the stream's state ends that stream with RST. The guest can
  * make this device hold at most max_streams streams with two bounded buffers each.
  */
+#include "base/container_of.h"
 #include "base/own.h"
 #include "base/sys.h"
 #include "devices/vsock_private.h"
@@ -311,8 +312,7 @@ static void quiesce(struct virtio_device *device)
 
 static void run_ended(struct io_deferred *deferred)
 {
-	struct vsock *vsock =
-	    (struct vsock *)(void *)((char *)deferred - offsetof(struct vsock, ended));
+	struct vsock *vsock = container_of(deferred, struct vsock, ended);
 
 	vsock->is_ending = false;
 	if (vsock->config.ended)

@@ -8,6 +8,7 @@
  * Data is read straight into the guest's buffers: several chains are popped, their payload areas
  * become one readv, and those not needed are put back.
  */
+#include "base/container_of.h"
 #include "devices/vsock_private.h"
 
 #include <errno.h>
@@ -223,8 +224,7 @@ static void push_batch(struct stream *stream, unsigned count, uint32_t size)
 
 static void input_read(struct io_op *op, int result)
 {
-	struct stream *stream =
-	    (struct stream *)(void *)((char *)op - offsetof(struct stream, input));
+	struct stream *stream = container_of(op, struct stream, input);
 
 	if (result == -EAGAIN) {
 		stream_watch_input(stream);
@@ -315,8 +315,7 @@ static bool send_data(struct stream *stream)
 
 void vsock_pump_run(struct io_deferred *deferred)
 {
-	struct vsock *vsock =
-	    (struct vsock *)(void *)((char *)deferred - offsetof(struct vsock, pump));
+	struct vsock *vsock = container_of(deferred, struct vsock, pump);
 	struct virtio_device *device = &vsock->device;
 	struct stream *stream;
 	bool has_buffers = send_refusals(vsock) && send_owed(vsock);

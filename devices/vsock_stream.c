@@ -14,6 +14,7 @@
  * its last byte is written. Only then its owner hears that it is closed.
  */
 #include "base/check.h"
+#include "base/container_of.h"
 #include "base/own.h"
 #include "base/sys.h"
 #include "devices/vsock_private.h"
@@ -195,7 +196,7 @@ uint32_t stream_guest_room(const struct stream *stream)
 
 static struct stream *of_input(struct io_op *op)
 {
-	return (struct stream *)(void *)((char *)op - offsetof(struct stream, input));
+	return container_of(op, struct stream, input);
 }
 
 static void input_ready(struct io_op *op, int result)
@@ -232,7 +233,7 @@ void stream_input_ended(struct stream *stream)
 
 static struct stream *of_output(struct io_op *op)
 {
-	return (struct stream *)(void *)((char *)op - offsetof(struct stream, output));
+	return container_of(op, struct stream, output);
 }
 
 /* The guest may send `size` more; it is told so before it runs dry. */

@@ -3,6 +3,7 @@
  * the devices of the guest, kernel and boot tables. This is the one file that names the devices.
  */
 #include "vmm/machine.h"
+#include "base/container_of.h"
 #include "base/own.h"
 #include "base/sys.h"
 #include "devices/io.h"
@@ -345,13 +346,12 @@ static void join_all(struct machine *machine)
 
 static void on_end(struct io_message *message)
 {
-	ask_stop((struct machine *)((uint8_t *)message - offsetof(struct machine, end_message)));
+	ask_stop(container_of(message, struct machine, end_message));
 }
 
 static void on_stopped(struct io_message *message)
 {
-	struct machine *machine =
-	    (struct machine *)((uint8_t *)message - offsetof(struct machine, stopped_message));
+	struct machine *machine = container_of(message, struct machine, stopped_message);
 
 	join_all(machine);
 	virtio_vsock_end(machine->vsock); /* goes on in on_streams_ended */

@@ -3,6 +3,7 @@
  * devices and control messages on one thread until the other end of the socket is gone. It outlives
  * its guest, so that the guest's memory can still be asked why it died. Not one path is opened.
  */
+#include "base/container_of.h"
 #include "base/log.h"
 #include "base/own.h"
 #include "base/sys.h"
@@ -94,8 +95,7 @@ static void handle(struct server *server, const struct control_message *message,
 
 static void on_readable(struct io_op *op, int result)
 {
-	struct server *server =
-	    (struct server *)((uint8_t *)op - offsetof(struct server, readable));
+	struct server *server = container_of(op, struct server, readable);
 	struct control_message message;
 	int fds[CONTROL_MAX_FDS], r;
 	size_t count;
