@@ -10,6 +10,8 @@
 
 enum {
 	MAX_TRIES = 5,
+	MAX_CALLS =
+	    2, /* of a host that nobody can reach: more often it is a name that was mistyped */
 	MAX_REDIRECTS = 8,
 	CONNECT_TIMEOUT_S = 20,
 	STALL_BYTES = 100, /* per second, for STALL_S: then the connection counts as lost */
@@ -274,6 +276,7 @@ static int get(struct session *session, CURL *easy, const char *path, const char
 
 	for (unsigned tries = 0;;) {
 		CURLcode code = try_once(session, easy, path, accept, out);
+		bool is_away = code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST;
 		int r;
 
 		if (code != CURLE_OK && fall_back(session, code))
@@ -287,7 +290,8 @@ static int get(struct session *session, CURL *easy, const char *path, const char
 				return r;
 			continue;
 		}
-		if (!session_is_transient(code, out->code) || ++tries == MAX_TRIES)
+		if (!session_is_transient(code, out->code) ||
+		    ++tries >= (is_away ? MAX_CALLS : MAX_TRIES))
 			return code != CURLE_OK ? transport_error(session, code, out, err)
 						: session_refusal(session, what, out->code,
 								  out->body, out->size, err);

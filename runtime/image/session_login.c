@@ -5,8 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { MAX_LOGINS = 20, URL_SIZE = 8 * SESSION_TEXT };
+enum { MAX_LOGINS = 20, MAX_TRIES = 3, URL_SIZE = 8 * SESSION_TEXT };
 
 static int find_credentials(struct session *session, struct error *err)
 {
@@ -103,7 +104,13 @@ static int get_token(struct session *session, const struct challenge *challenge,
 
 	if (!easy)
 		return error_set(err, -ENOMEM, "out of memory");
-	code = ask_token(session, challenge, easy, &response);
+	for (unsigned tries = 0;;) {
+		session->curl->easy_reset(easy);
+		code = ask_token(session, challenge, easy, &response);
+		if (!session_is_transient(code, response.code) || ++tries == MAX_TRIES)
+			break;
+		(void)usleep(session_delay_ms(tries - 1) * 1000);
+	}
 	session->curl->easy_cleanup(easy);
 	if (code != CURLE_OK)
 		r = error_set(err, -EIO, "no token for %s: %s", session->registry,

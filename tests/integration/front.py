@@ -97,6 +97,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.note()
         if self.path.startswith("/token"):
+            if "busy" in self.path and count("token-busy") <= 2:
+                return self.refuse(503, "busy")
             if "private" in self.path and self.headers.get("Authorization") != ANN:
                 return self.refuse(401)
             return self.give_token()
@@ -123,7 +125,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         realm = "http://127.0.0.1:%d/token/%s" % (http_port, self.behaviour)
         if self.behaviour in ("basic", "basic-redirect") and given != ANN:
             self.challenge('Basic realm="here, and \\"there\\""')
-        elif self.behaviour in ("token", "token-private", "token-short", "token-redirect"):
+        elif self.behaviour in ("token", "token-private", "token-short", "token-redirect", "token-busy"):
             token = given[7:] if given.startswith("Bearer ") else ""
             if tokens.get(token, 0) > 0:
                 tokens[token] -= 1

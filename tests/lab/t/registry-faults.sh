@@ -194,6 +194,7 @@ check "a token for a password" pull "$host/token-private/big:1"
 login "$host" '"identitytoken": "refresh-ann"'
 check "a token for a refresh token" pull "$host/token-private/big:1"
 rm "$DOCKER_CONFIG/config.json"
+check "a token's service that is busy twice" pull "$host/token-busy/small:1"
 check "tokens that become old in the middle" pull "$host/token-short/big:1"
 fails "a token from a place without TLS" 'sends to "http://registry.invalid/token" for a token, which is not https' "$host/token-abroad/small:1"
 fails "a login nobody knows" 'a login of a kind that is not known: "Negotiate abc"' "$host/login-strange/small:1"
