@@ -9,7 +9,7 @@ set -u
 failures=0
 work=$(mktemp -d)
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-export checkout
+export checkout PYTHONDONTWRITEBYTECODE=1 # the checkout stays as it is
 
 finish() {
 	local status=$?

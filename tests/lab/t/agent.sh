@@ -1,6 +1,6 @@
 #!/bin/bash
 # The agent without a virtual machine: PID 1 of namespaces of its own, driven by tests/agent/scenarios.c.
-# timeout: 240
+# timeout: 400
 . "$(dirname "$0")/../lib.sh"
 sh "$checkout/tests/agent/run" "$checkout/build" >"$work/said" 2>&1
 status=$?

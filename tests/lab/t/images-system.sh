@@ -1,5 +1,5 @@
 #!/bin/bash
-# timeout: 290
+# timeout: 600
 # What images need a machine of their own for: certificates in /etc, full disks, and the containers made of them.
 . "$(dirname "$0")/../lib.sh"
 cd "$work" || exit 1

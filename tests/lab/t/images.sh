@@ -1,6 +1,6 @@
 #!/bin/bash
 # runs: machine
-# timeout: 120
+# timeout: 600
 # The commands about images, and images that are files: oci:, oci-archive:, docker-archive:, load.
 # shellcheck disable=SC2016 # what other shells are given
 . "$(dirname "$0")/../lib.sh"

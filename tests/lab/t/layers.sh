@@ -1,5 +1,5 @@
 #!/bin/bash
-# timeout: 280
+# timeout: 600
 # A layer's EROFS, mounted by a kernel, against what others make of the same tar: tar(1) on ext4, umoci for whole
 # images. Then tars that are hostile, and those that are only strange.
 # shellcheck disable=SC2016 # what other shells are given

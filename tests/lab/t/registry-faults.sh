@@ -1,6 +1,6 @@
 #!/bin/bash
 # runs: machine
-# timeout: 290
+# timeout: 600
 # Pulls from a registry of our own on loopback, tests/integration/front.py, that misbehaves in one way at a time.
 . "$(dirname "$0")/../lib.sh"
 cd "$work" || exit 1

@@ -1,6 +1,6 @@
 #!/bin/bash
 # runs: machine
-# timeout: 240
+# timeout: 600
 # Pulls from a real docker-registry on loopback: formats, an index, passwords, HTTPS, several at once, killed anywhere.
 . "$(dirname "$0")/../lib.sh"
 cd "$work" || exit 1
