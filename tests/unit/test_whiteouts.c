@@ -1,0 +1,99 @@
+/* What a layer hides of the layers below it. */
+#include "layer_image.h"
+
+Test(whiteouts, whiteouts_hide_lower_layers_only)
+{
+	struct tarball tars[2] = { 0 };
+	struct view image;
+
+	tarball_add(&tars[0], FILE_OF("gone", "1"));
+	tarball_add(&tars[0], FILE_OF("d/old", "1"));
+	tarball_add(&tars[0], FILE_OF("o/old", "1"));
+	tarball_add(&tars[0], FILE_OF("o/deep/old", "1"));
+	tarball_add(&tars[0], FILE_OF("kept", "1"));
+	tarball_end(&tars[0]);
+	tarball_add(&tars[1], FILE_OF(".wh.gone", ""));
+	tarball_add(&tars[1], FILE_OF("d/new", "2"));
+	tarball_add(&tars[1], FILE_OF(".wh.d", "")); /* after the layer's own entry */
+	tarball_add(&tars[1], FILE_OF("o/deep/new", "2"));
+	tarball_add(&tars[1], FILE_OF("o/.wh..wh..opq", ""));
+	tarball_add(&tars[1], FILE_OF("below/.wh.x", ""));
+	tarball_add(&tars[1], FILE_OF(".wh..wh.plnk/1.2", ""));
+	tarball_end(&tars[1]);
+	for (int bottom = 0; bottom < 2; bottom++) {
+		pack(&image, tars, 2, bottom);
+		cr_assert(!has(&image, "d/old") && !has(&image, "o/old"));
+		cr_assert(!has(&image, "o/deep/old") && !has(&image, ".wh..wh.plnk"));
+		assert_content(&image, "d/new", "2");
+		assert_content(&image, "o/deep/new", "2");
+		assert_content(&image, "kept", "1");
+		cr_assert_eq(is_opaque(&image, "d"), !bottom);
+		cr_assert_eq(is_opaque(&image, "o"), !bottom);
+		cr_assert(!is_opaque(&image, "o/deep"));
+		cr_assert_eq(has(&image, "gone"), !bottom);
+		cr_assert_eq(has(&image, "below/x"), !bottom);
+		if (!bottom)
+			cr_assert(is_whiteout(&image, "gone") && is_whiteout(&image, "below/x"));
+		view_finish(&image);
+	}
+	tarball_finish(&tars[0]);
+	tarball_finish(&tars[1]);
+}
+
+static bool has_opaque_label(const struct view *image)
+{
+	struct erofs_disk_super super;
+
+	memcpy(&super, image->data + EROFS_SUPER_OFFSET, sizeof super);
+	return strncmp((const char *)super.volume_name, PACK_LABEL_OPAQUE,
+		       sizeof super.volume_name) == 0;
+}
+
+/* A mark on the root cannot be said to overlayfs, so the runtime is told to leave lower layers out.
+ */
+Test(whiteouts, opaque_root)
+{
+	struct tarball tars[2] = { 0 };
+	struct view image;
+
+	tarball_add(&tars[0], FILE_OF("old", "1"));
+	tarball_end(&tars[0]);
+	tarball_add(&tars[1], FILE_OF("new", "2"));
+	tarball_add(&tars[1], FILE_OF("./.wh..wh..opq", ""));
+	tarball_add(&tars[1], FILE_OF("d/.wh.gone", ""));
+	tarball_end(&tars[1]);
+	pack(&image, tars, 1, false);
+	cr_assert(!has_opaque_label(&image));
+	view_finish(&image);
+	pack(&image, &tars[1], 1, false);
+	cr_assert(has_opaque_label(&image));
+	cr_assert(has(&image, "d") && !has(&image, "d/gone"));
+	view_finish(&image);
+	pack(&image, tars, 2, false);
+	cr_assert(has_opaque_label(&image) && has(&image, "new") && !has(&image, "old"));
+	view_finish(&image);
+	pack(&image, tars, 2, true);
+	cr_assert(!has_opaque_label(&image) && has(&image, "new") && !has(&image, "old"));
+	tarball_finish(&tars[0]);
+	tarball_finish(&tars[1]);
+	view_finish(&image);
+}
+
+/* overlayfs lists what is in a folder that it does not merge: whiteouts there would be seen. */
+Test(whiteouts, whiteouts_in_opaque_folders_are_needless)
+{
+	struct tarball tar = { 0 };
+	struct view image;
+
+	tarball_add(&tar, FILE_OF("o/.wh.a", ""));
+	tarball_add(&tar, FILE_OF("o/deep/.wh.b", ""));
+	tarball_add(&tar, FILE_OF("o/.wh..wh..opq", ""));
+	tarball_add(&tar, FILE_OF("m/.wh.c", ""));
+	tarball_end(&tar);
+	pack(&image, &tar, 1, false);
+	cr_assert(is_opaque(&image, "o") && has(&image, "o/deep"));
+	cr_assert(!has(&image, "o/a") && !has(&image, "o/deep/b"));
+	cr_assert(is_whiteout(&image, "m/c"));
+	tarball_finish(&tar);
+	view_finish(&image);
+}
