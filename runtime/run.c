@@ -152,7 +152,7 @@ static int run_main(const struct options *options)
 	struct run run = { .state.fd = -1, .trace.fd = -1 };
 	int status = run_container(&run, options);
 
-	sandbox_finish(&run.sandbox);
+	sandbox_abandon(&run.sandbox);
 	state_close(&run.state);
 	image_finish(&run.image);
 	trace_stage(&run.trace, "end", sys_monotonic_ns());

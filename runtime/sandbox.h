@@ -21,3 +21,6 @@ int sandbox_connect_stdio(struct sandbox *sandbox, const struct run_config *conf
 
 /* Ends whatever is still there. Accepts a zeroed one. */
 void sandbox_finish(struct sandbox *sandbox);
+
+/* The same for a process that ends right after, without waiting: see vmm_abandon. */
+void sandbox_abandon(struct sandbox *sandbox);

@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -307,11 +308,8 @@ static void kill_process(const struct vmm *vmm)
 		(void)SYS(kill, vmm->pid, SIGKILL);
 }
 
-void vmm_abandon(struct vmm *vmm)
+static void release(struct vmm *vmm)
 {
-	if (!vmm)
-		return;
-	kill_process(vmm);
 	close_fd(&vmm->socket);
 	close_fd(&vmm->pidfd);
 	while (vmm->waiting) {
@@ -333,7 +331,18 @@ void vmm_destroy(struct vmm *vmm)
 		kill_process(vmm);
 		(void)SYS_RETRY(waitid, P_PID, (id_t)vmm->pid, &info, WEXITED);
 		vmm->pid = 0;
-		close_fd(&vmm->pidfd);
 	}
-	vmm_abandon(vmm);
+	release(vmm);
+}
+
+/* Nothing is closed and nobody is killed: both would wake the VMM now, and where CPUs are few its
+ * teardown would run before this process's own end. That end does both (PR_SET_PDEATHSIG). */
+void vmm_abandon(struct vmm *vmm)
+{
+	const struct sched_param unused = { 0 };
+
+	if (!vmm)
+		return;
+	/* when our socket closes, it shall not push us aside */
+	(void)SYS(sched_setscheduler, vmm->pid, SCHED_BATCH, &unused);
 }

@@ -14,6 +14,7 @@
 #include <malloc.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 struct server {
 	int socket;
@@ -167,6 +168,7 @@ int vmm_main(int argc, char **argv)
 		log_error("started by katavm only, with the number of its control socket");
 		return EXIT_FAILURE;
 	}
+	(void)SYS(prctl, PR_SET_NAME, "katavm-vmm"); /* executed as /proc/self/exe, it is "exe" */
 	(void)mallopt(M_ARENA_MAX, 1); /* an arena for each vCPU would cost more than it gives */
 	_exit(serve((int)socket));
 }

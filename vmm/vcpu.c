@@ -7,6 +7,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 
 enum {
 	STOP_SIGNAL = SIGUSR1,
@@ -62,7 +63,10 @@ static bool is_stopping(const struct vcpu *vcpu)
 static void *vcpu_thread(void *argument)
 {
 	struct vcpu *vcpu = argument;
+	char name[16];
 
+	(void)snprintf(name, sizeof name, "vcpu%u", vcpu->index);
+	(void)SYS(prctl, PR_SET_NAME, name);
 	while (!is_stopping(vcpu)) {
 		int r = (int)SYS(ioctl, vcpu->fd, KVM_RUN, 0);
 
@@ -96,14 +100,11 @@ int vcpu_thread_create(pthread_t *thread, void *(*function)(void *), void *argum
 
 int vcpu_start(struct vcpu *vcpu, struct error *err)
 {
-	char name[16];
 	int r = vcpu_thread_create(&vcpu->thread, vcpu_thread, vcpu);
 
 	if (r < 0)
 		return error_set(err, r, "vCPU %u: start its thread: %s", vcpu->index, sys_text(r));
 	vcpu->started = true;
-	(void)snprintf(name, sizeof name, "vcpu%u", vcpu->index);
-	(void)pthread_setname_np(vcpu->thread, name);
 	return 0;
 }
 

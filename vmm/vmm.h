@@ -109,8 +109,9 @@ pid_t vmm_pid(const struct vmm *vmm);
 /* Kill what still runs, reap it, free. Accepts NULL. Blocks until the process is gone. */
 void vmm_destroy(struct vmm *vmm);
 
-/* The same without waiting, for a process that ends right after: tearing a VM down takes the host
- * some milliseconds, which then nobody waits for. Whoever inherits our children reaps it. */
+/* Instead of vmm_destroy, by a process that ends right after: that ends the VMM, and what tearing a
+ * VM down takes of the host, tens of milliseconds, nobody waits for. Whoever inherits our children
+ * reaps it. Accepts NULL; vmm is not to be used any more. */
 void vmm_abandon(struct vmm *vmm);
 
 /* main() of the VMM role: argv as vmm_start made it. */
