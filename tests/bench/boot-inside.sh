@@ -1,24 +1,42 @@
 #!/bin/sh
 # The part of ./dev bench boot that runs in the lab: boot-inside.sh OUT IMAGE RUNS
-# What is timed is copied to memory first: waiting for the machine's files would show up as time.
+# What is timed runs in a root of its own in memory, down to its libraries: each look at one of the machine's files is an
+# idle wait, and would show up as time.
 set -eu
 out=$1 image=$2 runs=$3
+root=/mnt/root
 mount -t tmpfs bench /mnt
-cp -r "$out" /mnt/out
-cp -r --sparse=always /results/store /results/peer.cpio /results/elapsed /mnt/
-katavm="/mnt/out/bin/katavm --root /mnt/store run --rm -q"
+mkdir -p $root/etc $root/run $root/tmp $root/dev $root/proc $root/sys $root/usr/share $root/usr/lib
+cp -r "$out" $root/out
+cp -r --sparse=always /results/store /results/peer.cpio /results/elapsed $root/
+qemu=$(command -v qemu-system-x86_64)
+{
+	ldd "$out/bin/katavm" || true # it may be a static program
+	ldd "$qemu"
+} | grep -o '/[^ ]*' | sort -u | xargs cp -L --parents -t $root
+cp -L --parents "$qemu" /usr/lib/*/qemu/accel-*.so /etc/ld.so.cache -t $root
+cp -rL /usr/share/qemu /usr/share/seabios $root/usr/share/
+for dir in dev proc sys; do mount --rbind /$dir $root/$dir; done
 
+# In memory, and when nothing is left of what ran before: what a VM's teardown takes is not the next one's time.
+run() {
+	while pgrep -x katavm-vmm || pgrep -x qemu-system-x86; do sleep 0.1; done >/dev/null
+	sleep 0.5
+	chroot $root "$@"
+}
+
+katavm="/out/bin/katavm --root /store run --rm -q"
 run=0
 while [ "$run" -le "$runs" ]; do
 	# shellcheck disable=SC2086
-	/mnt/elapsed $katavm "$image" /bin/true 2>"/mnt/total.$run" || { cat "/mnt/total.$run"; exit 1; }
+	run /elapsed $katavm "$image" /bin/true 2>"/mnt/total.$run" || { cat "/mnt/total.$run"; exit 1; }
 	# shellcheck disable=SC2086 # the trace has a cost of its own, so the whole is timed without it
-	$katavm --trace "/mnt/trace.$run" "$image" /bin/true
+	run $katavm --trace "/tmp/trace.$run" "$image" /bin/true
 	run=$((run + 1))
 done
 run=1
 while [ "$run" -le "$runs" ]; do # the first run only warmed up
-	cat "/mnt/trace.$run" >"/results/trace.$run"
+	cat "$root/tmp/trace.$run" >"/results/trace.$run"
 	printf '{"stage":"total","ns":%s}\n' "$(tail -n 1 "/mnt/total.$run")" >>"/results/trace.$run"
 	run=$((run + 1))
 done
@@ -26,9 +44,9 @@ done
 parameters="panic=-1 no_timer_check tsc=reliable rcupdate.rcu_expedited=1 cgroup_no_v1=all swiotlb=noforce quiet console=hvc0"
 run=0
 while [ "$run" -le "$runs" ]; do
-	/mnt/elapsed --until 'hello from init' qemu-system-x86_64 -M microvm,accel=kvm,pit=off,rtc=off,isa-serial=off,acpi=off \
-		-cpu host -m 512 -nodefaults -no-user-config -display none -no-reboot -kernel /mnt/out/lib/katavm/vmlinux \
-		-initrd /mnt/peer.cpio -append "$parameters" -device virtio-serial-device -chardev stdio,id=c \
+	run /elapsed --until 'hello from init' "$qemu" -M microvm,accel=kvm,pit=off,rtc=off,isa-serial=off,acpi=off \
+		-cpu host -m 512 -nodefaults -no-user-config -display none -no-reboot -kernel /out/lib/katavm/vmlinux \
+		-initrd /peer.cpio -append "$parameters" -device virtio-serial-device -chardev stdio,id=c \
 		-device virtconsole,chardev=c 2>"/mnt/qemu.$run" </dev/null || { cat "/mnt/qemu.$run"; exit 1; }
 	[ "$run" = 0 ] || tail -n 1 "/mnt/qemu.$run" >>/results/qemu
 	run=$((run + 1))
