@@ -5,7 +5,7 @@
 #include "base/error.h"
 
 /* A container is its first process, those executed into it, its cgroup and its mounts, which live
- * in the first process's mount namespace and end with it. */
+ * in the first process's mount namespace and are unmounted with the container. */
 struct container {
 	struct container *next;
 	struct agent *agent;

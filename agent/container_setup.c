@@ -6,6 +6,7 @@
 #include "agent/network.h"
 #include "agent/nodes.h"
 #include "agent/paths.h"
+#include "agent/report.h"
 #include "agent/rootfs.h"
 #include "agent/sysctl.h"
 #include "base/own.h"
@@ -94,6 +95,11 @@ int container_setup(const struct launch *launch, struct error *err)
 	root = rootfs_make(container->rootfs, container->id, launch->place, err);
 	if (root < 0)
 		return root;
+	/* The agent holds it, so that the first process's end need not wait for the file systems to
+	 * be unmounted: they are when the container is deleted, and with a VM that ends, never. */
+	r = report_send(launch->report, &(struct report){ .kind = REPORT_ROOT }, root);
+	if (r < 0)
+		return error_set(err, r, "hand on the root: %s", sys_text(r));
 	r = fill_root(root, launch, err);
 	if (r == 0)
 		r = rootfs_enter(root, container, err);

@@ -50,6 +50,10 @@ static void take_report(struct process *process, const struct report *report, in
 	struct process_outcome *outcome = &process->outcome;
 
 	switch ((enum report_kind)report->kind) {
+	case REPORT_ROOT:
+		if (passed >= 0 && process->root < 0)
+			process->root = take_fd(&passed);
+		break;
 	case REPORT_TERMINAL:
 		if (passed >= 0 && process->stdio.terminal < 0)
 			(void)streams_attach_terminal(&process->stdio, take_fd(&passed));
@@ -129,6 +133,7 @@ static int make_process(struct loop *loop, const struct process_plan *plan, stru
 				     .loop = loop,
 				     .exec_id = strdup(plan->exec_id),
 				     .pidfd = -1,
+				     .root = -1,
 				     .report_watch = { .fd = -1, .ready = on_report },
 				     .decided = plan->decided,
 				     .context = plan->context,
@@ -256,6 +261,7 @@ void process_destroy(struct process *process)
 	loop_stop_timer(process->loop, &process->silence);
 	streams_close(&process->stdio);
 	own_fd_release(&process->pidfd);
+	own_fd_release(&process->root);
 	free(process->exec_id);
 	free(process);
 }

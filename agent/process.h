@@ -40,6 +40,7 @@ struct process {
 	enum process_state state;
 	pid_t pid;
 	int pidfd;                 /* of a container's first process; else -1 */
+	int root;                  /* the same; keeps the container's file systems mounted */
 	struct watch report_watch; /* fd -1 once the start is decided */
 	struct process_outcome outcome;
 	bool undecided; /* it failed and has not ended yet */

@@ -4,11 +4,12 @@
 
 /*
  * What a process being started tells the agent, over a socket of records that exec closes. The
- * order is: TERMINAL (with the terminal's descriptor), READY when the start is to be waited for,
- * then EXEC and nothing more, or FAILED or NOT_EXECUTED instead.
+ * order is: ROOT (with the root of a new container), TERMINAL (with the terminal's descriptor), READY
+ * when the start is to be waited for, then EXEC and nothing more, or FAILED or NOT_EXECUTED instead.
  */
 enum report_kind {
-	REPORT_TERMINAL = 1,
+	REPORT_ROOT = 1,
+	REPORT_TERMINAL,
 	REPORT_READY,        /* a byte from the agent lets it go on */
 	REPORT_EXEC,         /* about to execute, at time_ns */
 	REPORT_NOT_EXECUTED, /* the program cannot be executed: code says why */

@@ -119,6 +119,8 @@ static void on_process_end(void *context, const struct ttrpc_reply *reply)
 	const struct run_config *config = session->input->config;
 	const Katavm__Agent__V1__WaitProcessResponse *answer;
 
+	if (session->done) /* it never started, which is said already */
+		return;
 	if (!reply->response) {
 		fail_agent(session, "wait for the process", reply);
 		return;
@@ -207,10 +209,9 @@ static void on_set_up(void *context, const struct ttrpc_reply *reply)
 	session->started = true;
 	session->deadline_ns = 0;
 	trace_start(session, answer, process->exec_ns);
-	wait_for_process(session);
 }
 
-/* Everything the guest needs, in one message. */
+/* Everything the guest needs, in one message; the wait for the process follows at once. */
 static void send_container(struct session *session)
 {
 	Katavm__Agent__V1__SetUpSandboxRequest request =
@@ -234,6 +235,8 @@ static void send_container(struct session *session)
 				   &request.base, 0, on_set_up, session);
 	if (result < 0)
 		fail_vm(session, sys_text(result));
+	else
+		wait_for_process(session); /* answered in the order of what happens */
 }
 
 /* --- the VM's events --- */

@@ -17,6 +17,11 @@ none_left() { # the host tears a VM down after its katavm has ended
 expect_status "a run" 7 katavm run -q "$image" sh -c 'exit 7'
 check "no VM is left of it" none_left
 
+# The wait for the process is asked for before it is started: its answer must not cover the reason.
+expect_failure "a command that is not there" 127 'not found' katavm run -q "$image" /no/such
+expect_failure "a command that is no program" 126 . katavm run -q "$image" /etc/motd
+check "no VM is left of these" none_left
+
 # What the container wrote is on the reader's side when katavm has ended, however slow the reader is.
 slow_reader() { katavm run -q "$image" sh -c 'head -c 3000000 /dev/zero' | { sleep 3; wc -c; }; }
 expect_output "all output has arrived by then" 3000000 slow_reader
