@@ -219,6 +219,7 @@ static int parse_local(const char *text, const char *rest, struct reference *out
 int reference_parse(const char *text, struct reference *out, struct error *err)
 {
 	struct reference parsed = { 0 };
+	size_t ending;
 	int r;
 
 	if (!*text)
@@ -241,8 +242,9 @@ int reference_parse(const char *text, struct reference *out, struct error *err)
 	r = parse_registry(text, &parsed, err);
 	if (r < 0)
 		return r;
-	if (strlen(parsed.host) + strlen(parsed.repository) + IMAGE_DIGEST_SIZE + 2 >
-	    REFERENCE_NAME_MAX)
+	/* a whole name ends with the tag, or with a digest, which it may get later */
+	ending = strlen(parsed.tag) > IMAGE_DIGEST_SIZE ? strlen(parsed.tag) : IMAGE_DIGEST_SIZE;
+	if (strlen(parsed.host) + strlen(parsed.repository) + ending + 2 > REFERENCE_NAME_MAX)
 		return wrong(err, text, "it is too long");
 	*out = parsed;
 	return 0;

@@ -140,3 +140,15 @@ Test(platform, matches)
 	cr_assert_lt(platform_parse("linux/", &platform, NULL), 0);
 	cr_assert_lt(platform_parse("linux/a b", &platform, NULL), 0);
 }
+
+Test(reference, long_name_with_long_tag_is_refused_not_lost)
+{
+	struct reference reference;
+	struct error err = { 0 };
+	char text[REFERENCE_NAME_MAX + 1] = "";
+
+	memset(text, 'a', 233);
+	text[104] = ':';
+	cr_assert_eq(reference_parse(text, &reference, &err), -EINVAL);
+	cr_assert_not_null(strstr(err.text, "too long"));
+}
