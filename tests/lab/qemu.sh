@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # variables are shared with lab.sh
 # Which QEMU emulates a lab host, and with what settings. Sourced by lab.sh.
 #
 # With several processors (tcg,thread=multi) QEMU before 8.1 may translate code while another processor writes it, and
@@ -38,7 +38,7 @@ fetch_qemu() { # DIR
 	options=(-q -o "Dir::State::lists=$apt/lists" -o "Dir::Cache::archives=$apt/archives" -o Dir::Cache::pkgcache=
 		-o Dir::Cache::srcpkgcache= -o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
 		-o APT::Sandbox::User=root)
-	cd "$apt"
+	cd "$apt" || return 1
 	apt-get "${options[@]}" update
 	apt-get "${options[@]}" download qemu-system-x86 qemu-system-data seabios
 	for package in ./*.deb; do dpkg -x "$package" "$dir.new/root"; done
