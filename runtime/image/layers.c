@@ -167,6 +167,7 @@ static int convert_into(int image_fd, const struct layer_object *object,
 {
 	struct conversion conversion = { .source = source, .progress = progress };
 	struct layer_result result;
+	struct error inner;
 	int r = layer_convert(
 	    &(struct layer_request){
 		.inputs = inputs->items,
@@ -177,11 +178,12 @@ static int convert_into(int image_fd, const struct layer_object *object,
 		.progress = convert_progress,
 		.context = &conversion,
 	    },
-	    &result, err);
+	    &result, &inner);
 
-	if (r == 0)
-		progress->unpacked_bytes += result.tar_bytes - conversion.counted;
-	return r;
+	if (r < 0)
+		return error_set(err, r, "%.100s: %s", source->what, inner.text);
+	progress->unpacked_bytes += result.tar_bytes - conversion.counted;
+	return 0;
 }
 
 /* Makes one layer, unless another katavm was faster. */

@@ -29,6 +29,7 @@ struct layer_source {
 	/* Called often while a layer is converted; negative cancels; may be NULL. */
 	int (*idle)(void *context);
 	void *context;
+	const char *what; /* the image, as errors call it */
 };
 
 /* Is every object of the plan in the store, but for those marked in missing? */

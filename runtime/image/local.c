@@ -206,7 +206,7 @@ static int find_oci(struct bundle *bundle, const struct reference *reference,
 int local_find(struct bundle *bundle, const struct reference *reference,
 	       const struct platform *platform, struct local_image *out, struct error *err)
 {
-	struct local_image image = { .bundle = bundle };
+	struct local_image image = { .bundle = bundle, .path = reference->path };
 	int r = reference->kind == REFERENCE_DOCKER_ARCHIVE
 		    ? local_docker_find(bundle, reference, platform, &image, err)
 		    : find_oci(bundle, reference, platform, &image, err);
@@ -275,7 +275,7 @@ static int prepare_missing(struct local_image *image, const struct store *store,
 int local_install(struct local_image *image, const struct store *store, struct progress *progress,
 		  int *lock, struct error *err)
 {
-	struct layer_source source = { .open = open_layer, .context = image };
+	struct layer_source source = { .open = open_layer, .context = image, .what = image->path };
 	int r = prepare_missing(image, store, err);
 
 	return r < 0 ? r

@@ -5,6 +5,7 @@
 /* Images that lie here: OCI layouts, and what docker save writes. */
 struct local_image {
 	struct bundle *bundle; /* borrowed */
+	const char *path;      /* for sentences; borrowed from the reference */
 	struct install install;
 	char **layer_names;   /* members, bottom first */
 	char **layer_digests; /* what they must be; NULL where the diff id says it */

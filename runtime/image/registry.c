@@ -176,7 +176,11 @@ static int install(struct pull *pull, const struct store *store, struct progress
 		   int *lock, struct error *err)
 {
 	struct layer_source source = {
-		.open = open_layer, .done = drop_layer, .idle = pump, .context = pull
+		.open = open_layer,
+		.done = drop_layer,
+		.idle = pump,
+		.context = pull,
+		.what = reference_familiar(pull->fetch->name),
 	};
 	struct record_name name = { .name = "" };
 	int r = transfers_init(&pull->transfers, &pull->session, store, progress,

@@ -138,7 +138,7 @@ cat compared
 # Hostile tars: refused, with a sentence that names layer and file, and nothing of them is visible.
 refused() { # LAYOUT REGEX
 	observe katavm --root "$work/hostile" pull -q "oci:layout/$1:t"
-	if [ "$status" = 1 ] && grep -qE -- "^katavm: layer 1: $2" <<<"$errors"; then pass "refused: $1"; else
+	if [ "$status" = 1 ] && grep -qE -- "^katavm: layout/$1: layer 1: $2" <<<"$errors"; then pass "refused: $1"; else
 		seen | fail "refused: $1"; fi
 }
 while IFS=' ' read -r name regex; do refused "$name" "$regex"; done <<-'END'
