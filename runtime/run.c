@@ -106,10 +106,8 @@ static int start(struct run *run, Katavm__Agent__V1__CreateContainerRequest **co
 		.image = &run->image.config,
 		.layer_count = run->image.layer_count,
 	};
-	int result;
+	int result = sandbox_start(&run->sandbox, &run->config, &run->image, err);
 
-	trace_stage(&run->trace, "vmm_start", sys_monotonic_ns());
-	result = sandbox_start(&run->config, &run->image, &run->sandbox, err);
 	if (result < 0)
 		return result;
 	if (run->config.terminal)
@@ -133,6 +131,9 @@ static int run_container(struct run *run, const struct options *options)
 		return SESSION_FAILED;
 	trace_open(&run->trace, run->config.trace);
 	trace_stage(&run->trace, "katavm_start", process_start_ns);
+	trace_stage(&run->trace, "vmm_start", sys_monotonic_ns());
+	if (sandbox_create(&run->sandbox, &err) < 0)
+		return host_can() ? complain(&err) : SESSION_FAILED;
 	if (prepare(run, &err) < 0)
 		return complain(&err);
 	if (start(run, &container, &err) < 0)

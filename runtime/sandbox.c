@@ -72,14 +72,14 @@ static int add_disks(const struct image *image, int scratch_fd, struct vmm_confi
 	return 0;
 }
 
-static int start_vm(const struct run_config *config, const struct image *image, struct vmm **out,
+static int start_vm(struct vmm *vmm, const struct run_config *config, const struct image *image,
 		    struct error *err)
 {
 	own_fd kernel = -1;
 	own_fd initramfs = -1;
 	own_fd scratch = -1;
 	char root[PATH_MAX];
-	struct vmm_config vm = {
+	struct vmm_config wanted = {
 		.vcpu_count = config->vcpu_count,
 		.memory_mib = vm_memory_mib(config->memory_bytes),
 		.console_fd = -1,
@@ -94,44 +94,50 @@ static int start_vm(const struct run_config *config, const struct image *image, 
 			result = scratch_open(root, config->disk_bytes, &scratch, err);
 	}
 	if (result == 0)
-		result = add_disks(image, scratch, &vm);
+		result = add_disks(image, scratch, &wanted);
 	if (result < 0)
 		return result;
-	vm.kernel_fd = kernel;
-	vm.initramfs_fd = initramfs;
-	return vmm_start(&vm, out, err);
+	wanted.kernel_fd = kernel;
+	wanted.initramfs_fd = initramfs;
+	return vmm_start(vmm, &wanted, err);
 }
 
-int sandbox_start(const struct run_config *config, const struct image *image, struct sandbox *out,
-		  struct error *err)
+int sandbox_create(struct sandbox *out, struct error *err)
 {
 	struct sandbox sandbox = { 0 };
+	int result = vmm_create(&sandbox.vmm, err);
+
+	if (result == 0)
+		*out = sandbox;
+	return result;
+}
+
+static int connect_agent(struct sandbox *sandbox, struct error *err)
+{
+	own_fd ours = -1;
+	own_fd theirs = -1;
 	int ends[2];
-	int result = start_vm(config, image, &sandbox.vmm, err);
+	int result = (int)SYS(socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends);
 
 	if (result < 0)
-		return result;
-	result = (int)SYS(socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends);
-	if (result < 0) {
-		sandbox_finish(&sandbox);
 		return error_set(err, result, "make the control connection: %s", sys_text(result));
-	}
-	result = vmm_bind_port(sandbox.vmm, SPEC_PORT_CONTROL, ends[1], VMM_STREAM_BOTH, err);
-	(void)close(ends[1]);
-	if (result == 0) {
-		result = ttrpc_client_create(ends[0], ANSWER_MAX, &sandbox.agent);
-		if (result < 0)
-			(void)error_set(err, result, "make the control connection: %s",
-					sys_text(result));
-	} else {
-		(void)close(ends[0]);
-	}
-	if (result < 0) {
-		sandbox_finish(&sandbox);
+	ours = ends[0];
+	theirs = ends[1];
+	result = vmm_bind_port(sandbox->vmm, SPEC_PORT_CONTROL, theirs, VMM_STREAM_BOTH, err);
+	if (result < 0)
 		return result;
-	}
-	*out = sandbox;
+	result = ttrpc_client_create(take_fd(&ours), ANSWER_MAX, &sandbox->agent);
+	if (result < 0)
+		return error_set(err, result, "make the control connection: %s", sys_text(result));
 	return 0;
+}
+
+int sandbox_start(struct sandbox *sandbox, const struct run_config *config,
+		  const struct image *image, struct error *err)
+{
+	int result = start_vm(sandbox->vmm, config, image, err);
+
+	return result < 0 ? result : connect_agent(sandbox, err);
 }
 
 int sandbox_connect_stdio(struct sandbox *sandbox, const struct run_config *config,

@@ -11,9 +11,12 @@ struct sandbox {
 	struct ttrpc_client *agent; /* calls may be made as soon as the guest has connected */
 };
 
-/* Starts the VM; it boots while this returns. The image's descriptors are borrowed. */
-int sandbox_start(const struct run_config *config, const struct image *image, struct sandbox *out,
-		  struct error *err);
+/* Starts the process of the VM, which makes itself ready while the image is looked up. */
+int sandbox_create(struct sandbox *out, struct error *err);
+
+/* Starts it; it boots while this returns. The image's descriptors are borrowed. */
+int sandbox_start(struct sandbox *sandbox, const struct run_config *config,
+		  const struct image *image, struct error *err);
 
 /* The process's stdin, stdout and stderr will be this process's descriptors 0, 1 and 2. */
 int sandbox_connect_stdio(struct sandbox *sandbox, const struct run_config *config,

@@ -171,64 +171,54 @@ static int borrow_files(struct machine *machine, const struct vmm_config *config
 }
 
 /*
- * Creating a VM waits for a grace period of the host (KVM moves a kernel thread into our cgroup):
- * 8 to 11 of the emulated host's milliseconds, in which another thread fills the memory.
+ * Creating a VM waits for two grace periods of the host (KVM moves a kernel thread into our
+ * cgroup): 8 to 16 of the emulated host's milliseconds, in which a thread fills the memory. The
+ * waiting is not the new thread's part, because where CPUs are few that would be run, and begin to
+ * wait, last.
  */
-struct vm_creation {
+struct loading {
 	pthread_t thread;
-	int kvm_fd, vm_fd;
+	struct machine *machine;
+	const struct vmm_config *config;
+	struct kernel_place place;
 	struct error err;
+	int result;
 };
 
-static void *create_vm_thread(void *argument)
+static void *load(void *argument)
 {
-	struct vm_creation *creation = argument;
+	struct loading *loading = argument;
+	const struct vmm_config *config = loading->config;
+	struct memory *memory = &loading->machine->memory;
+	int r = memory_init(memory, config->memory_mib << 20,
+			    config->huge_pages ? MEMORY_HUGE : MEMORY_PRIVATE, &loading->err);
 
-	creation->vm_fd = kvm_create_vm(creation->kvm_fd, &creation->err);
+	if (r == 0)
+		r = kernel_load(memory, config->kernel_fd, config->initramfs_fd, &loading->place,
+				&loading->err);
+	loading->result = r;
 	return NULL;
 }
 
-static int begin_vm(struct vm_creation *creation, int kvm_fd, struct error *err)
-{
-	int r;
-
-	creation->kvm_fd = kvm_fd;
-	r = vcpu_thread_create(&creation->thread, create_vm_thread, creation);
-	return r < 0 ? error_set(err, r, "VM: start a thread: %s", sys_text(r)) : 0;
-}
-
-static int end_vm(struct machine *machine, struct vm_creation *creation, struct error *err)
-{
-	(void)pthread_join(creation->thread, NULL);
-	machine->vm_fd = creation->vm_fd;
-	if (machine->vm_fd < 0)
-		return error_set(err, machine->vm_fd, "%s", creation->err.text);
-	return 0;
-}
-
-/* RAM with the kernel in it, and a VM that has it. */
+/* A VM, and RAM with the kernel in it. */
 static int create_vm(struct machine *machine, int kvm_fd, const struct vmm_config *config,
 		     struct kernel_place *place, struct error *err)
 {
-	struct vm_creation creation = { .vm_fd = -EBADF };
-	struct error vm_err = { 0 };
-	int r = begin_vm(&creation, kvm_fd, err), vm;
+	struct loading loading = { .machine = machine, .config = config };
+	int r = vcpu_thread_create(&loading.thread, load, &loading), vm;
 
 	if (r < 0)
-		return r;
-	r = memory_init(&machine->memory, config->memory_mib << 20,
-			config->huge_pages ? MEMORY_HUGE : MEMORY_PRIVATE, err);
-	if (r == 0)
-		r = kernel_load(&machine->memory, config->kernel_fd, config->initramfs_fd, place,
-				err);
-	vm = end_vm(machine, &creation, &vm_err);
-	if (r == 0 && vm < 0)
-		r = error_set(err, vm, "%s", vm_err.text);
-	if (r == 0)
-		r = memory_register(&machine->memory, machine->vm_fd, err);
-	if (r == 0)
-		r = arch_vm_init(machine->vm_fd, err);
-	return r;
+		return error_set(err, r, "VM: start a thread: %s", sys_text(r));
+	vm = kvm_create_vm(kvm_fd, err);
+	(void)pthread_join(loading.thread, NULL);
+	machine->vm_fd = vm < 0 ? -EBADF : vm;
+	if (loading.result < 0)
+		return error_set(err, loading.result, "%s", loading.err.text);
+	if (vm < 0)
+		return vm;
+	*place = loading.place;
+	r = memory_register(&machine->memory, machine->vm_fd, err);
+	return r < 0 ? r : arch_vm_init(machine->vm_fd, err);
 }
 
 static int create_vcpus(struct machine *machine, int kvm_fd, const struct vmm_config *config,
@@ -278,7 +268,7 @@ static void write_parameters(const struct machine *machine, const struct vmm_con
 static int build(struct machine *machine, const struct vmm_config *config, int kvm_fd,
 		 struct error *err)
 {
-	struct kernel_place place;
+	struct kernel_place place = { 0 };
 	char parameters[VMM_CMDLINE_SIZE + 256];
 	int r = borrow_files(machine, config, err);
 

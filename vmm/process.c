@@ -24,7 +24,7 @@ struct event_node {
 
 struct vmm {
 	pid_t pid;
-	int pidfd, socket;
+	int pidfd, socket, kvm_fd;
 	bool ended;                 /* VMM_EVENT_ENDED was given out */
 	struct event_node *waiting; /* came while an answer was waited for; oldest first */
 	size_t bound_count;
@@ -104,18 +104,18 @@ static void describe_death(const struct vmm *vmm, char *text, size_t size)
 			       info.si_status, sigabbrev_np(info.si_status));
 }
 
-static int boot(struct vmm *vmm, const struct vmm_config *config, int kvm_fd, struct error *err)
+int vmm_start(struct vmm *vmm, const struct vmm_config *config, struct error *err)
 {
 	struct control_message message;
 	int fds[CONTROL_MAX_FDS], r;
 	char text[128];
 	size_t count;
 
-	r = control_pack_config(config, kvm_fd, &message, fds, &count, err);
+	r = control_pack_config(config, vmm->kvm_fd, &message, fds, &count, err);
 	if (r < 0)
 		return r;
 	r = control_send(vmm->socket, &message, fds, count);
-	if (r < 0)
+	if (r < 0 && r != -EPIPE) /* gone: it may have said why */
 		return error_set(err, r, "VMM: hand over its configuration: %s", sys_text(r));
 	r = control_receive(vmm->socket, true, &message, fds, &count);
 	if (r == 0) {
@@ -129,17 +129,17 @@ static int boot(struct vmm *vmm, const struct vmm_config *config, int kvm_fd, st
 	return 0;
 }
 
-int vmm_start(const struct vmm_config *config, struct vmm **out, struct error *err)
+int vmm_create(struct vmm **out, struct error *err)
 {
 	struct vmm *vmm = calloc(1, sizeof *vmm);
-	own_fd kvm_fd = -EBADF, theirs = -EBADF;
+	own_fd theirs = -EBADF;
 	int pair[2], r;
 
 	if (!vmm)
 		return error_set(err, -ENOMEM, "VMM: no memory");
-	vmm->socket = vmm->pidfd = -EBADF;
-	kvm_fd = kvm_open(err);
-	r = kvm_fd < 0 ? kvm_fd : 0;
+	vmm->socket = vmm->pidfd = vmm->kvm_fd = -EBADF;
+	vmm->kvm_fd = kvm_open(err);
+	r = vmm->kvm_fd < 0 ? vmm->kvm_fd : 0;
 	if (r == 0) {
 		r = (int)SYS(socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair);
 		if (r < 0)
@@ -151,8 +151,6 @@ int vmm_start(const struct vmm_config *config, struct vmm **out, struct error *e
 		r = spawn(vmm, theirs, err);
 		close_fd(&theirs); /* the child's copy is the last: its end is our end of file */
 	}
-	if (r == 0)
-		r = boot(vmm, config, kvm_fd, err);
 	if (r < 0) {
 		vmm_destroy(vmm);
 		return r;
@@ -312,6 +310,7 @@ static void release(struct vmm *vmm)
 {
 	close_fd(&vmm->socket);
 	close_fd(&vmm->pidfd);
+	close_fd(&vmm->kvm_fd);
 	while (vmm->waiting) {
 		struct event_node *node = vmm->waiting;
 

@@ -196,7 +196,9 @@ static int run(struct standalone *alone, struct error *err)
 	memcpy(config.cmdline, alone->config.cmdline, sizeof config.cmdline);
 	r = open_files(&alone->config, &config, err);
 	if (r == 0)
-		r = vmm_start(&config, &alone->vmm, err);
+		r = vmm_create(&alone->vmm, err);
+	if (r == 0)
+		r = vmm_start(alone->vmm, &config, err);
 	if (r == 0)
 		r = open_ports(alone, err);
 	return r < 0 ? r : follow(alone);

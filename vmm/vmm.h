@@ -76,11 +76,15 @@ enum vmm_stream {
 
 struct vmm;
 
-/* Start the VMM process (this executable again, role katavm-vmm) and boot. Returns when the
- * configuration was taken over, not when the guest is up. Errors name the step that failed, also
- * those found inside the new process before the first vCPU ran. The VM dies with the calling
- * thread: call it from one that lives as long as the sandbox. */
-int vmm_start(const struct vmm_config *config, struct vmm **out, struct error *err);
+/* Start the VMM process (this executable again, role katavm-vmm): it makes itself ready while its
+ * configuration is found. The VM dies with the calling thread: call it from one that lives as long
+ * as the sandbox. */
+int vmm_create(struct vmm **out, struct error *err);
+
+/* Boot, once. Returns when the configuration was taken over, not when the guest is up. Errors name
+ * the step that failed, also those found inside the VMM process before the first vCPU ran; then
+ * only vmm_destroy is left to do. */
+int vmm_start(struct vmm *vmm, const struct vmm_config *config, struct error *err);
 
 /* Readable (poll it) when vmm_next_event has something to say. Owned by vmm. */
 int vmm_event_fd(const struct vmm *vmm);
@@ -114,7 +118,7 @@ void vmm_destroy(struct vmm *vmm);
  * reaps it. Accepts NULL; vmm is not to be used any more. */
 void vmm_abandon(struct vmm *vmm);
 
-/* main() of the VMM role: argv as vmm_start made it. */
+/* main() of the VMM role: argv as vmm_create made it. */
 int vmm_main(int argc, char **argv);
 
 /* main() of `katavm vmm --config FILE`: drive a VM alone, for debugging kernels. */
