@@ -12,7 +12,7 @@
 
 /*
  * place/0, place/1, ...   the layers, topmost first
- * place/rw                the writable file system, with upper and work of this container
+ * place/rw                the writable file system; c/ID/upper and c/ID/work are this container's
  * place/root              the overlay
  */
 
@@ -101,8 +101,11 @@ static int mount_writable(const message_rootfs *rootfs, const char *id, const ch
 			   ? mount
 			   : error_set(err, mount, "mount the writable layer: %s", sys_text(mount));
 	r = attach_at(place, "rw", mount);
+	(void)snprintf(path, sizeof path, "%s/rw/c", place);
+	if (r == 0) /* a folder of the disk's root would be put far from it, where nothing is read yet */
+		r = make_folder(path);
 	for (size_t i = 0; r == 0 && i < sizeof folders / sizeof *folders; i++) {
-		(void)snprintf(path, sizeof path, "%s/rw/%s%s", place, id, folders[i]);
+		(void)snprintf(path, sizeof path, "%s/rw/c/%s%s", place, id, folders[i]);
 		r = make_folder(path);
 	}
 	return r < 0 ? error_set(err, r, "prepare the writable layer: %s", sys_text(r)) : 0;
@@ -117,11 +120,11 @@ static int mount_overlay(const message_rootfs *rootfs, const char *id, const cha
 	int r = fs < 0 ? fs : kernel_fsconfig(fs, "lowerdir", lower);
 
 	if (r >= 0) {
-		(void)snprintf(path, sizeof path, "%s/rw/%s/upper", place, id);
+		(void)snprintf(path, sizeof path, "%s/rw/c/%s/upper", place, id);
 		r = kernel_fsconfig(fs, "upperdir", path);
 	}
 	if (r >= 0) {
-		(void)snprintf(path, sizeof path, "%s/rw/%s/work", place, id);
+		(void)snprintf(path, sizeof path, "%s/rw/c/%s/work", place, id);
 		r = kernel_fsconfig(fs, "workdir", path);
 	}
 	/* A writable layer that ends with the VM is never synced for its own sake. */
