@@ -4,8 +4,9 @@
 
 /*
  * What a process being started tells the agent, over a socket of records that exec closes. The
- * order is: ROOT (with the root of a new container), TERMINAL (with the terminal's descriptor), READY
- * when the start is to be waited for, then EXEC and nothing more, or FAILED or NOT_EXECUTED instead.
+ * order is: ROOT (with the root of a new container), TERMINAL (with the terminal's descriptor),
+ * READY when the start is to be waited for, then EXEC and nothing more, or FAILED or NOT_EXECUTED
+ * instead.
  */
 enum report_kind {
 	REPORT_ROOT = 1,
