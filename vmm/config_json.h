@@ -21,9 +21,10 @@ struct config_port { /* a Unix stream socket of the host and the port it is join
 struct config_json {
 	char kernel[PATH_MAX], initramfs[PATH_MAX]; /* initramfs may be "" */
 	char cmdline[VMM_CMDLINE_SIZE];
-	unsigned vcpus;           /* 1 unless given */
-	uint64_t memory_mib;      /* 512 unless given */
-	bool huge_pages, console; /* console: on stdout; true unless given as "none" */
+	unsigned vcpus;      /* 1 unless given */
+	uint64_t memory_mib; /* 512 unless given */
+	bool huge_pages, shared_memory,
+	    console; /* console: on stdout; true unless given as "none" */
 	size_t disk_count, listen_count, connect_count;
 	struct config_disk disks[VMM_MAX_DISKS];
 	struct config_port listen[CONFIG_MAX_PORTS];  /* the socket is made; who connects reaches

@@ -35,7 +35,7 @@ static bool start_is_valid(const struct control_start *start, size_t fd_count)
 	    start->disk_count > VMM_MAX_DISKS)
 		return false;
 	if (start->huge_pages > 1 || start->has_initramfs > 1 || start->has_console > 1 ||
-	    !is_text(start->cmdline, sizeof start->cmdline))
+	    start->shared_memory > 1 || !is_text(start->cmdline, sizeof start->cmdline))
 		return false;
 	for (uint32_t i = 0; i < start->disk_count; i++)
 		if (start->disks[i].read_only > 1)
@@ -196,6 +196,7 @@ int control_pack_config(const struct vmm_config *config, int kvm_fd, struct cont
 	start->vcpu_count = config->vcpu_count;
 	start->disk_count = (uint32_t)config->disk_count;
 	start->huge_pages = config->huge_pages;
+	start->shared_memory = config->shared_memory;
 	start->has_initramfs = config->initramfs_fd >= 0;
 	start->has_console = config->console_fd >= 0;
 	memcpy(start->cmdline, config->cmdline, sizeof start->cmdline);
@@ -223,6 +224,7 @@ void control_unpack_config(const struct control_start *start, const int *fds, in
 	*out = (struct vmm_config){ .vcpu_count = start->vcpu_count,
 				    .memory_mib = start->memory_mib,
 				    .huge_pages = start->huge_pages,
+				    .shared_memory = start->shared_memory,
 				    .kernel_fd = fds[next++],
 				    .initramfs_fd = -1,
 				    .console_fd = -1,

@@ -23,7 +23,7 @@ enum { CONTROL_MAX_FDS = VMM_MAX_DISKS + 4 };
 struct control_start {
 	uint64_t memory_mib;
 	uint32_t vcpu_count, disk_count;
-	uint8_t huge_pages, has_initramfs, has_console; /* 0 or 1 */
+	uint8_t huge_pages, has_initramfs, has_console, shared_memory; /* 0 or 1 */
 	char cmdline[VMM_CMDLINE_SIZE];
 	struct {
 		uint8_t read_only;

@@ -190,8 +190,10 @@ static void *load(void *argument)
 	struct loading *loading = argument;
 	const struct vmm_config *config = loading->config;
 	struct memory *memory = &loading->machine->memory;
-	int r = memory_init(memory, config->memory_mib << 20,
-			    config->huge_pages ? MEMORY_HUGE : MEMORY_PRIVATE, &loading->err);
+	enum memory_kind kind = config->huge_pages      ? MEMORY_HUGE
+				: config->shared_memory ? MEMORY_SHARED
+							: MEMORY_PRIVATE;
+	int r = memory_init(memory, config->memory_mib << 20, kind, &loading->err);
 
 	if (r == 0)
 		r = kernel_load(memory, config->kernel_fd, config->initramfs_fd, &loading->place,

@@ -189,6 +189,7 @@ static int run(struct standalone *alone, struct error *err)
 	struct vmm_config config = { .vcpu_count = alone->config.vcpus,
 				     .memory_mib = alone->config.memory_mib,
 				     .huge_pages = alone->config.huge_pages,
+				     .shared_memory = alone->config.shared_memory,
 				     .initramfs_fd = -1,
 				     .console_fd = alone->config.console ? STDOUT_FILENO : -1 };
 	int r;
@@ -213,8 +214,9 @@ static int usage(FILE *out, int status)
 	    "reboot,\n"
 	    "1 after anything else, 125 if it could not start.\n\n"
 	    "  {\"kernel\": \"vmlinux\", \"initramfs\": \"init.cpio\", \"cmdline\": \"...\",\n"
-	    "   \"memory_mib\": 512, \"vcpus\": 1, \"huge_pages\": false, \"console\": \"stdout\" "
-	    "or \"none\",\n"
+	    "   \"memory_mib\": 512, \"vcpus\": 1, \"huge_pages\": false, "
+	    "\"shared_memory\": false,\n"
+	    "   \"console\": \"stdout\" or \"none\",\n"
 	    "   \"disks\": [{\"path\": \"d.img\", \"serial\": \"d0\", \"readonly\": true}],\n"
 	    "   \"vsock\": {\"listen\": [{\"port\": 5000, \"path\": \"in.sock\"}],\n"
 	    "             \"connect\": [{\"port\": 1024, \"path\": \"out.sock\"}]}}\n\n"

@@ -30,6 +30,7 @@ struct vmm_config {
 	unsigned vcpu_count; /* 1..VMM_MAX_VCPUS */
 	uint64_t memory_mib; /* 32 or more */
 	bool huge_pages;     /* RAM in 2 MiB pages of the host's reserve */
+	bool shared_memory;  /* RAM in a sealed memfd that other processes can map */
 	int kernel_fd;       /* ELF vmlinux */
 	int initramfs_fd;    /* cpio, or -1 */
 	int console_fd;      /* kernel messages are written here; -1: the guest has no console */

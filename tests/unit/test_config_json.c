@@ -23,7 +23,8 @@ Test(config_json, least)
 Test(config_json, most)
 {
 	cr_assert_eq(parse("{\"kernel\":\"k\",\"initramfs\":\"i\",\"cmdline\":\"a b\",\"vcpus\":32,"
-			   "\"memory_mib\":5120,\"huge_pages\":true,\"console\":\"none\","
+			   "\"memory_mib\":5120,\"huge_pages\":true,\"shared_memory\":true,"
+			   "\"console\":\"none\","
 			   "\"disks\":[{\"path\":\"a\"},{\"path\":\"b\",\"serial\":\"s\","
 			   "\"readonly\":true}],"
 			   "\"vsock\":{\"listen\":[{\"port\":5,\"path\":\"l\"}],"

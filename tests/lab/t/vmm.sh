@@ -45,6 +45,7 @@ expect_match "3072 MiB, up to the hole" "guest: 1 cpus (29|30)[0-9][0-9] MiB" vm
 expect_match "5 GiB, around the hole" "guest: 1 cpus (49|50)[0-9][0-9] MiB" vm "\"memory_mib\": 5120, $(line test=off)"
 expect_match "nearly all of it, by several processors" "memory: 440 MiB touched, 0 pages wrong" \
 	vm "\"memory_mib\": 512, \"vcpus\": 4, $(line touch=440)"
+expect_match "in a memfd, too" "memory: 200 MiB touched, 0 pages wrong" vm "\"shared_memory\": true, $(line touch=200)"
 observe vm "\"console\": \"none\", $(line test=panic)"
 says "a panic says why" "panicked: .*kill init"
 says "without a console it brings the kernel's log" "\] Linux version"
