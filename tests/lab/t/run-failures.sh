@@ -57,7 +57,7 @@ start() { # leaves katavm's pid in $pid, its VMM's in $vmm, once the process pri
 	rm -f said
 	katavm run --timeout 600 "$@" >said 2>&1 &
 	pid=$!
-	until grep -q ready said || ! kill -0 "$pid" 2>/dev/null; do sleep 0.3; done
+	until grep -qs ready said || ! kill -0 "$pid" 2>/dev/null; do sleep 0.3; done
 	vmm=$(pgrep -P "$pid" | head -n 1)
 }
 ended() { # NAME STATUS REGEX
@@ -83,6 +83,7 @@ expect_match "its name, image and labels are in its file" '"image":"oci:.*"label
 kill -9 "$pid"
 wait "$pid" 2>/dev/null
 gone() { # the kernel ends the VM with its katavm; taking it apart may last
+	[ -n "$vmm" ] || return 1
 	for _ in $(seq 600); do
 		kill -0 "$vmm" 2>/dev/null || return 0
 		sleep 0.1

@@ -82,9 +82,10 @@ echo_out() { # the guest connects to a server that sends it a file and takes wha
 expect_match "a guest's connection reaches its socket" "port 1024 connected" echo_out
 check "and 5 MB come back whole" cmp "$work/sent" "$work/back"
 echo_in() {
+	rm -f "$work/log"
 	vm "\"vsock\": {\"listen\": [{\"port\": 5000, \"path\": \"$work/in.sock\"}]}, $(line test=in)" >"$work/log" 2>&1 &
 	local vmm=$!
-	until grep -q 'vsock: listening' "$work/log"; do sleep 0.2; done
+	until grep -qs 'vsock: listening' "$work/log"; do sleep 0.2; done
 	python3 - "$work/in.sock" <<-'END'
 		import socket, sys
 		peer = socket.socket(socket.AF_UNIX); peer.connect(sys.argv[1])
@@ -118,12 +119,14 @@ echo 0 >/proc/sys/vm/nr_hugepages
 # Whoever is killed, nothing stays.
 hang() { # starts a guest that waits for ever; leaves the pids of katavm and its VMM in $pid and $vmm
 	echo "{\"kernel\": \"$kernel\", \"initramfs\": \"$work/initramfs.cpio\", $(line test=hang)}" >"$work/vm.json"
+	rm -f "$work/log"
 	katavm vmm --config "$work/vm.json" >"$work/log" 2>&1 &
 	pid=$!
-	until grep -q guest: "$work/log" || ! kill -0 "$pid" 2>/dev/null; do sleep 0.2; done
-	vmm=$(pgrep -P "$pid" -x katavm-vmm)
+	until grep -qs guest: "$work/log" || ! kill -0 "$pid" 2>/dev/null; do sleep 0.2; done
+	vmm=$(pgrep -P "$pid")
 }
 gone() { # PID, within a minute
+	[ -n "$1" ] || return 1
 	for _ in $(seq 600); do
 		kill -0 "$1" 2>/dev/null || return 0
 		sleep 0.1
