@@ -18,7 +18,7 @@ expect_status "a run" 7 katavm run -q "$image" sh -c 'exit 7'
 check "no VM is left of it" none_left
 
 # The wait for the process is asked for before it is started: its answer must not cover the reason.
-expect_failure "a command that is not there" 127 'not found' katavm run -q "$image" /no/such
+expect_failure "a command that is not there" 127 'no such file' katavm run -q "$image" /no/such
 expect_failure "a command that is no program" 126 . katavm run -q "$image" /etc/motd
 check "no VM is left of these" none_left
 
