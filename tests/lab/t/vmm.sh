@@ -106,7 +106,7 @@ expect_failure "a kernel that is not ELF" 125 "not an ELF file" bad "$work/a"
 head -c 5000000 "$kernel" >"$work/truncated"
 expect_failure "a truncated kernel" 125 "truncated" bad "$work/truncated"
 expect_failure "an initramfs larger than memory" 125 "do not fit" vm \
-	"\"memory_mib\": 48, \"initramfs\": \"$kernel\", \"cmdline\": \"\", \"disks\": []"
+	"\"memory_mib\": 32, \"initramfs\": \"$kernel\", \"cmdline\": \"\", \"disks\": []"
 expect_failure "a disk that is not there" 125 "disk $work/none" vm "\"disks\": [{\"path\": \"$work/none\"}]"
 expect_failure "huge pages without a reserve" 125 "reserve of 2 MiB pages" vm "\"huge_pages\": true"
 
