@@ -154,7 +154,9 @@ fi
 cp "$work/.config" "$new/config"
 cp "$work/System.map" "$new/System.map"
 if [ "$arch" = x86_64 ] && [ -z "$variant" ]; then # what the VMM makes the guest's own before it starts
-  "$here/boot-time.sh" "$new/vmlinux" --written "$work/written" > "$work/boot-time"
+  # As the VMM of an ordinary container has it (vmm/machine.c), so that the same pages are used.
+  "$here/boot-time.sh" "$new/vmlinux" --written "$work/written" --memory 560 quiet dhash_entries=8960 ihash_entries=4480 \
+    thash_entries=1120 tcpmhash_entries=1120 > "$work/boot-time"
   "${prefix}objcopy" --add-section .katavm.written="$work/written" "$new/vmlinux"
 fi
 "${prefix}size" -A -d "$work/vmlinux" |

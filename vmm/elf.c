@@ -150,20 +150,6 @@ static void round_constants(struct elf_image *image)
 	image->constant_count = kept;
 }
 
-static void add_written(struct elf_image *image, uint64_t page, uint64_t count)
-{
-	struct elf_written range = { .address = page * PAGE, .size = count * PAGE };
-
-	for (size_t i = 0; i < image->segment_count; i++) {
-		const struct elf_segment *segment = &image->segments[i];
-
-		if (range.size > 0 && image->written_count < ELF_MAX_WRITTEN &&
-		    range.address >= segment->address &&
-		    within(range.address - segment->address, range.size, segment->memory_size))
-			image->written[image->written_count++] = range;
-	}
-}
-
 static void find_written(Elf *elf, const uint8_t *file, size_t size, struct elf_image *image)
 {
 	Elf_Scn *section = NULL;
@@ -183,8 +169,12 @@ static void find_written(Elf *elf, const uint8_t *file, size_t size, struct elf_
 		if (!name || strcmp(name, ".katavm.written") != 0)
 			continue;
 		for (uint64_t at = 0; at + sizeof pair <= shdr.sh_size; at += sizeof pair) {
+			if (image->written_count == ELF_MAX_WRITTEN)
+				return;
 			memcpy(pair, file + shdr.sh_offset + at, sizeof pair);
-			add_written(image, pair[0], pair[1]);
+			image->written[image->written_count++] =
+			    (struct elf_written){ .address = (uint64_t)pair[0] * PAGE,
+						  .size = (uint64_t)pair[1] * PAGE };
 		}
 	}
 }

@@ -9,7 +9,7 @@
  * been checked against the file's size, nothing overlaps, nothing wraps. Where it fits in a
  * particular guest is for the caller to see.
  */
-enum { ELF_MAX_SEGMENTS = 16, ELF_MAX_CONSTANT = 64, ELF_MAX_WRITTEN = 256 };
+enum { ELF_MAX_SEGMENTS = 16, ELF_MAX_CONSTANT = 64, ELF_MAX_WRITTEN = 512 };
 
 struct elf_segment {
 	uint64_t offset, file_size;    /* bytes of the file ... */
@@ -23,8 +23,9 @@ struct elf_constant {
 	uint64_t offset, address, size;
 };
 
-/* Pages that the kernel was seen to write to before its init. A hint, from a section that the
- * kernel's build adds: pairs of 32-bit numbers, a page of the guest and how many from there. */
+/* Pages that the kernel was seen to write to before its init, of its image and of memory behind it.
+ * A hint, from a section that the kernel's build adds: pairs of 32-bit numbers, a page of the guest
+ * and how many from there. Whether the guest has them is for the caller to see. */
 struct elf_written {
 	uint64_t address, size;
 };

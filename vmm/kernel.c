@@ -121,8 +121,9 @@ static int load_image(struct memory *memory, int kernel_fd, struct kernel_place 
 			return error_set(err, r, "kernel: load: %s", sys_text(r));
 		place->end = segment->address + segment->memory_size;
 	}
-	/* The guest would take three faults for each of these pages: to read it, to write it, and
-	 * again because writing replaced it. */
+	/* The guest would take three faults for a page of the file: to read it, to write it, and
+	 * again because writing replaced it. Another page costs it what it costs here, but here it
+	 * is while the host makes the VM, which is waiting for the most part. */
 	for (size_t i = 0; r == 0 && i < image.written_count; i++)
 		memory_own(memory, (gpa_t){ image.written[i].address }, image.written[i].size);
 	if (r == 0)

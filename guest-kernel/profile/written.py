@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""written.py SYSTEM-MAP COUNTS OUT: the pages of a kernel's image that COUNTS (of profile/count.c) saw written."""
+"""written.py SYSTEM-MAP COUNTS OUT: the pages that COUNTS (of profile/count.c) saw written, of a kernel's image and of the
+memory behind it that the smallest guest has."""
 import struct
 import sys
 
 LINK_BASE = 0xffffffff80000000
+END = (32 << 20) >> 12  # behind it addresses depend on the size of memory
 
 
 def main():
@@ -13,11 +15,10 @@ def main():
         address, _, name = line.split()
         symbols.setdefault(name, int(address, 16))
     first = (symbols['_text'] - LINK_BASE) >> 12
-    last = (symbols['__bss_stop'] - LINK_BASE) >> 12
     pages = sorted(int(l.split()[1], 16) for l in open(counts) if l.startswith('P ') and l.split()[2] == '1')
     runs = []
     for page in pages:
-        if not first <= page < last:
+        if not first <= page < END:
             continue
         if runs and page == runs[-1][0] + runs[-1][1]:
             runs[-1][1] += 1
