@@ -117,7 +117,6 @@ qemu_command() { # DIR MODE
 	qemu=("${qemu_program[@]}" -M q35 -cpu "max,+svm,+npt" -m "$memory"
 		-nodefaults -no-user-config -display none -no-reboot
 		-kernel "$vmlinuz" -initrd "$dir/initramfs.cpio" -serial "file:$dir/boot.log"
-		-monitor "unix:$dir/monitor,server=on,wait=off"
 		-fsdev "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap"
 		-device "virtio-9p-pci,fsdev=host,mount_tag=host"
 		-fsdev "local,id=checkout,path=$top,security_model=none,readonly=on,multidevs=remap"
@@ -129,7 +128,7 @@ qemu_command() { # DIR MODE
 			-append "console=ttyS0 quiet panic=-1 tsc=reliable nokaslr"
 			-device "virtio-serial-pci,ioeventfd=off")
 	else
-		qemu+=(-accel "tcg,thread=multi" -smp "$cpus"
+		qemu+=(-accel "tcg,thread=multi" -smp "$cpus" -monitor "unix:$dir/monitor,server=on,wait=off"
 			-append "console=ttyS0 quiet panic=-1 tsc=reliable $qemu_settings"
 			-netdev "user,id=net,hostfwd=tcp:127.0.0.1:0-:22" -device "virtio-net-pci,netdev=net,romfile="
 			-device virtio-rng-pci)
