@@ -8,10 +8,11 @@ export DOCKER_CONFIG=$work/docker
 unset SSL_CERT_FILE SSL_CERT_DIR
 background=()
 stop() {
-	local pid
+	local status=$? pid
 	for pid in "${background[@]}"; do kill "$pid" && wait "$pid"; done 2>/dev/null
 	umount "$work/small" 2>/dev/null
 	rm -rf /etc/docker/certs.d
+	(exit "$status")
 	finish
 }
 trap stop EXIT

@@ -11,7 +11,7 @@ clean() {
 	awk -v top="$work/" 'index($5, top) == 1 { print $5 }' /proc/self/mountinfo | tac | xargs -r umount -l
 	umount -l "$work"
 }
-trap 'clean; finish' EXIT
+trap 'status=$?; clean; (exit $status); finish' EXIT
 modprobe -aq erofs loop overlay
 tests=$checkout/tests/integration
 

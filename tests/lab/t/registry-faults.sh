@@ -10,8 +10,9 @@ mkdir "$DOCKER_CONFIG" "$HOME"
 unset XDG_CONFIG_HOME SSL_CERT_FILE SSL_CERT_DIR
 background=()
 stop() {
-	local pid
+	local status=$? pid
 	for pid in "${background[@]}"; do kill "$pid" && wait "$pid"; done 2>/dev/null
+	(exit "$status")
 	finish
 }
 trap stop EXIT

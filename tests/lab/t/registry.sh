@@ -10,7 +10,7 @@ mkdir "$DOCKER_CONFIG" "$HOME"
 unset XDG_CONFIG_HOME SSL_CERT_FILE SSL_CERT_DIR
 registry=
 stop() { [ -z "$registry" ] || { kill "$registry"; wait "$registry"; } 2>/dev/null; registry=; }
-trap 'stop; finish' EXIT
+trap 'status=$?; stop; (exit $status); finish' EXIT
 
 # A port that nobody has; it stays the same, since images are named by it.
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
