@@ -102,7 +102,8 @@ static int mount_writable(const message_rootfs *rootfs, const char *id, const ch
 			   : error_set(err, mount, "mount the writable layer: %s", sys_text(mount));
 	r = attach_at(place, "rw", mount);
 	(void)snprintf(path, sizeof path, "%s/rw/c", place);
-	if (r == 0) /* a folder of the disk's root would be put far from it, where nothing is read yet */
+	if (r ==
+	    0) /* a folder of the disk's root would be put far from it, where nothing is read yet */
 		r = make_folder(path);
 	for (size_t i = 0; r == 0 && i < sizeof folders / sizeof *folders; i++) {
 		(void)snprintf(path, sizeof path, "%s/rw/c/%s%s", place, id, folders[i]);

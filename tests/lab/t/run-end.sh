@@ -2,7 +2,7 @@
 # timeout: 300
 # How a run ends: at once, and with nothing of it left behind.
 . "$(dirname "$0")/../lib.sh"
-cd "$work"
+cd "$work" || exit 1
 bash "$checkout/tests/lab/small-image.sh" "$work/image" >/dev/null 2>&1
 image=oci:$work/image:small
 

@@ -58,7 +58,7 @@ has "--sysctl" '^forward 1$'
 has "--network none" '^interfaces lo$'
 has "--disk" '^disk 1[5-9][0-9]$'
 if [ -z "$errors" ]; then pass "--quiet"; else seen | fail "--quiet"; fi
-if [ -z "$(ls /run/katavm/containers)" ]; then pass "--rm"; else ls /run/katavm/containers | fail "--rm"; fi
+if [ -z "$(ls /run/katavm/containers)" ]; then pass "--rm"; else find /run/katavm/containers | fail "--rm"; fi
 if grep -qE '^[0-9a-f]{64}$' id; then pass "--cidfile"; else fail "--cidfile" <id; fi
 expect_failure "an id file that exists" 125 'exists' run --cidfile id "$image" true
 
