@@ -178,6 +178,17 @@ static void check_io_uring(struct findings *out)
 		    "");
 }
 
+/* The processor this program is for, as ELF files name it; 0 if that cannot be read. */
+static unsigned own_machine(void)
+{
+	own_fd fd = sys_open(AT_FDCWD, "/proc/self/exe", O_RDONLY, 0);
+	Elf64_Ehdr head = { 0 };
+
+	if (fd < 0 || sys_pread_all(fd, &head, sizeof head, 0) < 0)
+		return EM_NONE;
+	return head.e_machine;
+}
+
 static void check_kernel(struct findings *out)
 {
 	char path[PATH_MAX];
@@ -197,12 +208,7 @@ static void check_kernel(struct findings *out)
 		    "katavm boots vmlinux, not a compressed bzImage");
 		return;
 	}
-#if defined(__x86_64__)
-	if (head.e_machine != EM_X86_64)
-#else
-	if (head.e_machine != EM_AARCH64)
-#endif
-	{
+	if (head.e_machine != own_machine()) {
 		(void)add(out, "guest-kernel", VERDICT_BAD, "%.180s is for another processor",
 			  path);
 		return;

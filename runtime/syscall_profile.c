@@ -176,30 +176,33 @@ static int add_all(scmp_filter_ctx filter, uint32_t arch, uint64_t capabilities)
 	return 0;
 }
 
+/* The 32-bit architecture whose programs run here as well; 0 if there is none. */
+static uint32_t narrow_arch(void)
+{
+	static const uint32_t pairs[][2] = { { SCMP_ARCH_X86_64, SCMP_ARCH_X86 },
+					     { SCMP_ARCH_AARCH64, SCMP_ARCH_ARM } };
+
+	for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+		if (pairs[i][0] == seccomp_arch_native())
+			return pairs[i][1];
+	return 0;
+}
+
 static int build(scmp_filter_ctx filter, uint64_t capabilities)
 {
+	uint32_t narrow = narrow_arch();
 	int result = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 
 	if (result == 0) /* an architecture nobody asked for has no calls */
 		result = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
-#if defined(__x86_64__)
-	if (result == 0)
-		result = seccomp_arch_add(filter, SCMP_ARCH_X86);
-#elif defined(__aarch64__)
-	if (result == 0)
-		result = seccomp_arch_add(filter, SCMP_ARCH_ARM);
-#endif
+	if (result == 0 && narrow != 0)
+		result = seccomp_arch_add(filter, narrow);
 	if (result == 0)
 		result = add_by_arguments(filter, capabilities);
 	if (result == 0)
 		result = add_all(filter, seccomp_arch_native(), capabilities);
-#if defined(__x86_64__)
-	if (result == 0)
-		result = add_all(filter, SCMP_ARCH_X86, capabilities);
-#elif defined(__aarch64__)
-	if (result == 0)
-		result = add_all(filter, SCMP_ARCH_ARM, capabilities);
-#endif
+	if (result == 0 && narrow != 0)
+		result = add_all(filter, narrow, capabilities);
 	return result;
 }
 
