@@ -15,13 +15,27 @@ fi
 
 archive=$(bash "$lab_dir/demo-image.sh")
 start=$(date +%s%N)
+# shellcheck disable=SC2016
 "${lab[@]}" sh -c 'echo "host:   Linux $(uname -r)"'
 ready=$(date +%s%N)
+trace=$results/run.trace
+mkdir -p "$results"
 # shellcheck disable=SC2016
-"${lab[@]}" katavm run --rm "oci-archive:$archive" sh -c '
+"${lab[@]}" katavm run --rm --trace "$trace" "oci-archive:$archive" sh -c '
 	. /etc/os-release
 	echo "inside: Linux $(uname -r), $PRETTY_NAME"
 	grep -E "MemTotal|MemAvailable" /proc/meminfo
-	echo "processors: $(nproc); process 1: $(tr "\0" " " </proc/1/cmdline | cut -c1-60)"'
+	echo "processors: $(nproc); process 1: $(tr "\0\n\t" "   " </proc/1/cmdline | cut -c1-60)"'
 end=$(date +%s%N)
+
+# The trace is one JSON object a line: a stage and when it was reached, in ns.
+awk -F '[":,}]+' '
+	$2 == "stage" { at[$3] = $5 / 1e6 }
+	function took(from, to) { return sprintf("%.0f", at[to] - at[from]) }
+	END {
+		printf "time:   image and VMM %s ms, guest kernel %s, agent %s, container %s, process %s, end %s\n",
+			took("vmm_start", "guest_entry"), took("guest_entry", "guest_init"),
+			took("guest_init", "agent_hello"), took("agent_hello", "process_exec"),
+			took("process_exec", "exit_seen"), took("exit_seen", "end")
+	}' "$trace"
 say "host ready in $(((ready - start) / 1000000)) ms, container in $(((end - ready) / 1000000)) ms; try ./dev run -it oci-archive:$archive bash"
