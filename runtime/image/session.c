@@ -269,6 +269,14 @@ static bool fall_back(struct session *session, CURLcode code)
 	return true;
 }
 
+/* After `tries` of them. A host that nobody can reach is given up sooner. */
+static bool may_try_again(CURLcode code, long status, unsigned tries)
+{
+	bool is_away = code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST;
+
+	return session_is_transient(code, status) && tries < (is_away ? MAX_CALLS : MAX_TRIES);
+}
+
 static int get(struct session *session, CURL *easy, const char *path, const char *accept,
 	       const char *what, struct response *out, struct error *err)
 {
@@ -276,7 +284,6 @@ static int get(struct session *session, CURL *easy, const char *path, const char
 
 	for (unsigned tries = 0;;) {
 		CURLcode code = try_once(session, easy, path, accept, out);
-		bool is_away = code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST;
 		int r;
 
 		if (code != CURLE_OK && fall_back(session, code))
@@ -290,8 +297,7 @@ static int get(struct session *session, CURL *easy, const char *path, const char
 				return r;
 			continue;
 		}
-		if (!session_is_transient(code, out->code) ||
-		    ++tries >= (is_away ? MAX_CALLS : MAX_TRIES))
+		if (!may_try_again(code, out->code, ++tries))
 			return code != CURLE_OK ? transport_error(session, code, out, err)
 						: session_refusal(session, what, out->code,
 								  out->body, out->size, err);
