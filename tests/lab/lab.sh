@@ -183,7 +183,10 @@ boot() { # DIR
 }
 
 remove_lab() { # DIR
-	[ -z "$qemu_pid" ] || kill -KILL "$qemu_pid" 2>/dev/null || true # it may not listen any more
+	if [ -n "$qemu_pid" ]; then
+		kill -KILL "$qemu_pid" 2>/dev/null || true # it may not listen any more
+		wait "$qemu_pid" 2>/dev/null || true # or the shell says that it was killed
+	fi
 	[ ! -S "$1/socket" ] || ssh -q -S "$1/socket" -O exit lab 2>/dev/null || true
 	rm -rf "$1"
 }
