@@ -355,16 +355,21 @@ run_in_kept() { # DIR WORD...
 
 # ---- a lab of one command ----
 
-run_once() { # WORD...
-	local dir rc=0
+# A folder for a lab that ends with this process; its path goes to the caller's $dir.
+make_once() { # NAME
 	prepare
 	mkdir -p "$state"
 	chmod 700 "$state"
-	dir=$(mktemp -d "$state/once.XXXXXX")
+	dir=$(mktemp -d "$state/$1.XXXXXX")
 	# shellcheck disable=SC2064
 	trap "remove_lab '$dir'" EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
+}
+
+run_once() { # WORD...
+	local dir rc=0
+	make_once once
 	boot "$dir"
 	send "$dir" "$@" || rc=$?
 	return "$rc"
@@ -372,14 +377,7 @@ run_once() { # WORD...
 
 run_exact() { # WORD...
 	local dir rc=125
-	prepare
-	mkdir -p "$state"
-	chmod 700 "$state"
-	dir=$(mktemp -d "$state/exact.XXXXXX")
-	# shellcheck disable=SC2064
-	trap "remove_lab '$dir'" EXIT
-	trap 'exit 130' INT
-	trap 'exit 143' TERM HUP
+	make_once exact
 	use_stdin=
 	[ -t 0 ] || use_stdin=1
 	mkdir -p "$dir/cpio/lab"
