@@ -2,6 +2,7 @@
 
 #include "agent/cgroup.h"
 #include "agent/kernel.h"
+#include "agent/paths.h"
 #include "base/own.h"
 #include "base/sys.h"
 #include <fcntl.h>
@@ -362,6 +363,16 @@ static int signal_each(struct container *container, int number)
 int container_signal_all(struct container *container, int number)
 {
 	return number == SIGKILL ? cgroup_kill(container->cgroup) : signal_each(container, number);
+}
+
+int container_write_file(const struct container *container, const message_file *file,
+			 struct error *err)
+{
+	if (!container->first || container->first->root < 0)
+		return error_set(err, -ENOENT, "the container has no root file system yet");
+	return paths_write(container->first->root, file->path, file->content.data,
+			   file->content.len, file->mode ? file->mode & 07777 : 0644, file->append,
+			   err);
 }
 
 void container_delete(struct container *container, struct ttrpc_call *call)

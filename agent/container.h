@@ -34,6 +34,10 @@ void container_wait(struct container *container, struct process *process, struct
 
 int container_signal_all(struct container *container, int number);
 
+/* Writes into its root while it runs, as the root file system lets it. */
+int container_write_file(const struct container *container, const message_file *file,
+			 struct error *err);
+
 /* Answers the call when it is gone. */
 void container_delete(struct container *container, struct ttrpc_call *call);
 void container_kill_all(struct agent *agent);

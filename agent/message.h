@@ -2,17 +2,21 @@
 #include "agent/protocol/agent.pb-c.h"
 
 /* Short names for what protobuf-c makes of agent.proto. */
+typedef Katavm__Agent__V1__Address message_address;
 typedef Katavm__Agent__V1__Capabilities message_capabilities;
 typedef Katavm__Agent__V1__CreateContainerRequest message_container;
 typedef Katavm__Agent__V1__Device message_device;
 typedef Katavm__Agent__V1__DeviceRule message_device_rule;
 typedef Katavm__Agent__V1__File message_file;
+typedef Katavm__Agent__V1__Interface message_interface;
 typedef Katavm__Agent__V1__Mount message_mount;
 typedef Katavm__Agent__V1__Namespace message_namespace;
+typedef Katavm__Agent__V1__Neighbour message_neighbour;
 typedef Katavm__Agent__V1__Process message_process;
 typedef Katavm__Agent__V1__Resources message_resources;
 typedef Katavm__Agent__V1__Rlimit message_rlimit;
 typedef Katavm__Agent__V1__Rootfs message_rootfs;
+typedef Katavm__Agent__V1__Route message_route;
 typedef Katavm__Agent__V1__SetUpSandboxRequest message_sandbox;
 typedef Katavm__Agent__V1__StartProcessResponse message_started;
 typedef Katavm__Agent__V1__Stdio message_stdio;

@@ -83,7 +83,8 @@ int sandbox_set_up(const message_sandbox *message, struct error *err)
 	r = network_raise_loopback();
 	if (r < 0)
 		return error_set(err, r, "raise the loopback interface: %s", sys_text(r));
-	return sysctl_set(message->sysctls, message->n_sysctls, err);
+	r = sysctl_set(message->sysctls, message->n_sysctls, err);
+	return r < 0 ? r : network_set_up(message->interfaces, message->n_interfaces, err);
 }
 
 _Noreturn void sandbox_power_off(bool reboot_wanted)

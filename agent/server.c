@@ -378,6 +378,27 @@ static void on_delete(void *context, struct ttrpc_call *call, const ProtobufCMes
 		container_delete(container, call);
 }
 
+static void on_write_file(void *context, struct ttrpc_call *call, const ProtobufCMessage *request)
+{
+	const Katavm__Agent__V1__WriteFileRequest *message = (const void *)request;
+	const struct container *container = find(context, message->container_id, call);
+	struct error err;
+	int r;
+
+	if (!container)
+		return;
+	r = validate_file(message->file, &err);
+	if (r < 0) {
+		ttrpc_refuse(call, TTRPC_INVALID_ARGUMENT, "%s", err.text);
+		return;
+	}
+	r = container_write_file(container, message->file, &err);
+	if (r < 0)
+		ttrpc_refuse(call, TTRPC_FAILED_PRECONDITION, "%s", err.text);
+	else
+		answer_empty(call);
+}
+
 static void on_set_time(void *context, struct ttrpc_call *call, const ProtobufCMessage *request)
 {
 	const Katavm__Agent__V1__SetTimeRequest *message = (const void *)request;
@@ -413,8 +434,9 @@ struct ttrpc_service server_service(struct agent *agent)
 {
 	static ttrpc_handler_fn *const handlers[] = {
 		/* in the order of agent.proto */
-		on_set_up, on_create,      on_start,  on_exec,     on_wait,   on_signal,
-		on_resize, on_close_stdin, on_delete, on_set_time, on_reseed, on_shut_down,
+		on_set_up,   on_create, on_start,       on_exec,   on_wait,
+		on_signal,   on_resize, on_close_stdin, on_delete, on_write_file,
+		on_set_time, on_reseed, on_shut_down,
 	};
 
 	return (struct ttrpc_service){ .descriptor = &katavm__agent__v1__agent__descriptor,

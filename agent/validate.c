@@ -326,6 +326,8 @@ int validate_sandbox(const message_sandbox *message, struct error *err)
 	if (message->n_containers > MAX_CONTAINERS)
 		return invalid(err, "containers", "more than 64");
 	r = check_sysctls(message->sysctls, message->n_sysctls, "sysctls", err);
+	if (r == 0)
+		r = validate_interfaces(message->interfaces, message->n_interfaces, err);
 	for (size_t i = 0; r == 0 && i < message->n_containers; i++) {
 		struct error inner = { 0 };
 
@@ -334,6 +336,14 @@ int validate_sandbox(const message_sandbox *message, struct error *err)
 			return error_set(err, r, "containers[%zu].%.200s", i, inner.text);
 	}
 	return r;
+}
+
+int validate_file(const message_file *file, struct error *err)
+{
+	if (!file)
+		return invalid(err, "file", "missing");
+	return is_path(file->path) ? 0
+				   : invalid(err, "file.path", "not an absolute path without ..");
 }
 
 int validate_exec(const Katavm__Agent__V1__ExecProcessRequest *message, struct error *err)

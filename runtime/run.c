@@ -3,6 +3,7 @@
 #include "base/own.h"
 #include "base/sys.h"
 #include "runtime/kvm.h"
+#include "runtime/net/message.h"
 #include "runtime/run_config.h"
 #include "runtime/sandbox.h"
 #include "runtime/session.h"
@@ -18,6 +19,7 @@ struct run {
 	struct run_config config;
 	struct arena arena;
 	struct image image;
+	struct net net;
 	struct sandbox sandbox;
 	struct state state;
 	struct trace trace;
@@ -105,6 +107,7 @@ static int start(struct run *run, Katavm__Agent__V1__CreateContainerRequest **co
 		.config = &run->config,
 		.image = &run->image.config,
 		.layer_count = run->image.layer_count,
+		.net = &run->net,
 	};
 	int result = sandbox_start(&run->sandbox, &run->config, &run->image, err);
 
@@ -143,6 +146,8 @@ static int run_container(struct run *run, const struct options *options)
 		.image = &run->image,
 		.sandbox = &run->sandbox,
 		.container = container,
+		.net = &run->net,
+		.interfaces = net_message_make(&run->net, &run->arena),
 		.trace = &run->trace,
 	};
 	return session_run(&session);
@@ -154,6 +159,7 @@ static int run_main(const struct options *options)
 	int status = run_container(&run, options);
 
 	sandbox_abandon(&run.sandbox);
+	net_finish(&run.net);
 	state_close(&run.state);
 	image_finish(&run.image);
 	trace_stage(&run.trace, "end", sys_monotonic_ns());

@@ -229,6 +229,8 @@ static void send_container(struct session *session)
 	}
 	request.protocol_version = KATAVM__AGENT__V1__PROTOCOL_VERSION__PROTOCOL_VERSION_CURRENT;
 	request.hostname = session->input->container->hostname;
+	request.n_interfaces = session->input->net->interface_count;
+	request.interfaces = session->input->interfaces;
 	request.n_containers = 1;
 	request.containers = containers;
 	result = ttrpc_client_call(session->input->sandbox->agent, service(), "SetUpSandbox",

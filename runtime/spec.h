@@ -1,6 +1,7 @@
 #pragma once
 #include "agent/protocol/agent.pb-c.h"
 #include "runtime/image/image.h"
+#include "runtime/net/net.h"
 #include "runtime/run_config.h"
 #include "runtime/syscall_filter.h"
 
@@ -17,6 +18,7 @@ struct spec_input {
 	const struct run_config *config;
 	const struct image_config *image;
 	size_t layer_count;
+	const struct net *net;        /* or NULL: none */
 	unsigned short rows, columns; /* of the caller's terminal */
 };
 

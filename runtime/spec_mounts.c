@@ -222,7 +222,8 @@ static void add_file(create_request *request, struct arena *arena, const char *p
 	request->files[request->n_files++] = file;
 }
 
-static const char *hosts_file(const struct run_config *config, struct arena *arena)
+static const char *hosts_file(const struct run_config *config, const struct net *net,
+			      struct arena *arena)
 {
 	const char *text = "127.0.0.1\tlocalhost\n"
 			   "::1\tlocalhost ip6-localhost ip6-loopback\n"
@@ -234,6 +235,12 @@ static const char *hosts_file(const struct run_config *config, struct arena *are
 	for (size_t i = 0; i < config->host_count; i++)
 		text = arena_print(arena, "%s%s\t%s\n", text, config->hosts[i].ip,
 				   config->hosts[i].name);
+	for (size_t i = 0; net && i < net->name_count; i++) {
+		char ip[IP_TEXT_SIZE];
+
+		text = arena_print(arena, "%s%s\t%s\n", text, ip_print(&net->names[i].ip, ip),
+				   net->names[i].names);
+	}
 	return text;
 }
 
@@ -248,23 +255,35 @@ static const char *put_line(struct arena *arena, const char *text, const char *k
 	return arena_print(arena, "%s\n", text);
 }
 
-static const char *resolver_file(const struct run_config *config, struct arena *arena)
+/* What the user says, or else what the network says. */
+static const struct texts *either(const struct texts *user, const struct texts *network)
 {
-	const char *text = put_line(arena, "", "search", &config->dns_search);
-
-	for (size_t i = 0; i < config->dns.count; i++)
-		text = arena_print(arena, "%snameserver %s\n", text, config->dns.list[i]);
-	return put_line(arena, text, "options", &config->dns_options);
+	return user->count == 0 ? network : user;
 }
 
-void spec_files_add(const struct run_config *config, struct arena *arena, create_request *request)
+static const char *resolver_file(const struct run_config *config, const struct net *net,
+				 struct arena *arena)
+{
+	static const struct net no_net;
+	const struct net *other = net ? net : &no_net;
+	const struct texts *dns = either(&config->dns, &other->dns);
+	const char *text =
+	    put_line(arena, "", "search", either(&config->dns_search, &other->dns_search));
+
+	for (size_t i = 0; i < dns->count; i++)
+		text = arena_print(arena, "%snameserver %s\n", text, dns->list[i]);
+	return put_line(arena, text, "options", either(&config->dns_options, &other->dns_options));
+}
+
+void spec_files_add(const struct run_config *config, const struct net *net, struct arena *arena,
+		    create_request *request)
 {
 	enum { MOST = 3 };
-	const char *resolver = resolver_file(config, arena);
+	const char *resolver = resolver_file(config, net, arena);
 
 	request->files = arena_alloc(arena, MOST * sizeof *request->files);
 	add_file(request, arena, "/etc/hostname", arena_print(arena, "%s\n", config->hostname));
-	add_file(request, arena, "/etc/hosts", hosts_file(config, arena));
+	add_file(request, arena, "/etc/hosts", hosts_file(config, net, arena));
 	if (*resolver)
 		add_file(request, arena, "/etc/resolv.conf", resolver);
 }

@@ -1,6 +1,7 @@
 #pragma once
 #include "agent/protocol/agent.pb-c.h"
 #include "runtime/image/image.h"
+#include "runtime/net/net.h"
 #include "runtime/run_config.h"
 
 /* The file systems, devices and files every container gets, as Docker's have them. */
@@ -8,7 +9,8 @@ void spec_mounts_add(const struct run_config *config, const struct image_config 
 		     struct arena *arena, Katavm__Agent__V1__CreateContainerRequest *request);
 void spec_devices_add(const struct run_config *config, struct arena *arena,
 		      Katavm__Agent__V1__CreateContainerRequest *request);
-void spec_files_add(const struct run_config *config, struct arena *arena,
+/* net: NULL for none. */
+void spec_files_add(const struct run_config *config, const struct net *net, struct arena *arena,
 		    Katavm__Agent__V1__CreateContainerRequest *request);
 
 /* One message of a type made by protobuf-c, in an arena. */

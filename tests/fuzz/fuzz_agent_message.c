@@ -19,15 +19,34 @@ static void look_at(const message_container *container)
 				   &options, &err);
 }
 
+/* The code that acts on them copies these without another look. */
+static void look_at_interface(const message_interface *one)
+{
+	if (one->mac.len != 6)
+		abort();
+	for (size_t i = 0; i < one->n_addresses; i++)
+		if (one->addresses[i]->ip.len != 4 && one->addresses[i]->ip.len != 16)
+			abort();
+	for (size_t i = 0; i < one->n_routes; i++)
+		if (one->routes[i]->destination.len == 0 && one->routes[i]->gateway.len == 0)
+			abort();
+	for (size_t i = 0; i < one->n_neighbours; i++)
+		if (one->neighbours[i]->mac.len != 6)
+			abort();
+}
+
 static void try_sandbox(const uint8_t *data, size_t size)
 {
 	message_sandbox *message =
 	    katavm__agent__v1__set_up_sandbox_request__unpack(NULL, size, data);
 	struct error err;
 
-	if (message && validate_sandbox(message, &err) == 0)
+	if (message && validate_sandbox(message, &err) == 0) {
+		for (size_t i = 0; i < message->n_interfaces; i++)
+			look_at_interface(message->interfaces[i]);
 		for (size_t i = 0; i < message->n_containers; i++)
 			look_at(message->containers[i]);
+	}
 	katavm__agent__v1__set_up_sandbox_request__free_unpacked(message, NULL);
 }
 

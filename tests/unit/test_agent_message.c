@@ -200,3 +200,86 @@ Test(agent_message, sandbox)
 	cr_assert_eq(validate_sandbox(&sandbox, &err), -EINVAL);
 	cr_assert_str_eq(err.text, "containers[0].process: missing");
 }
+
+static message_interface interface, second, *interfaces[] = { &interface, &second };
+static message_address address, *addresses[] = { &address };
+static message_route route, *routes[] = { &route };
+static message_neighbour neighbour, *neighbours[] = { &neighbour };
+static uint8_t bytes[16] = { 10, 0, 0, 1 }, mac[6] = { 2, 0, 0, 0, 0, 1 },
+	       other_mac[6] = { 2, 0, 0, 0, 0, 2 };
+
+static void make_interfaces(void)
+{
+	katavm__agent__v1__interface__init(&interface);
+	katavm__agent__v1__interface__init(&second);
+	katavm__agent__v1__address__init(&address);
+	katavm__agent__v1__route__init(&route);
+	katavm__agent__v1__neighbour__init(&neighbour);
+	interface.mac = neighbour.mac = (ProtobufCBinaryData){ 6, mac };
+	second.mac = (ProtobufCBinaryData){ 6, other_mac };
+	interface.name = "eth0";
+	address.ip = neighbour.ip = route.gateway = (ProtobufCBinaryData){ 4, bytes };
+	address.prefix = 32;
+	interface.addresses = addresses;
+	interface.routes = routes;
+	interface.neighbours = neighbours;
+	interface.n_addresses = interface.n_routes = interface.n_neighbours = 1;
+}
+
+static void refused_interface(const char *field)
+{
+	err = (struct error){ 0 };
+	cr_assert_eq(validate_interfaces(interfaces, 2, &err), -EINVAL, "%s", field);
+	cr_assert(strstr(err.text, field) != NULL, "%s names %s", err.text, field);
+	make_interfaces();
+}
+
+Test(agent_message, interfaces)
+{
+	make_interfaces();
+	cr_assert_eq(validate_interfaces(interfaces, 2, &err), 0, "%s", err.text);
+	interface.mac.len = 5;
+	refused_interface("interfaces.mac");
+	second.mac.data = mac;
+	refused_interface("interfaces.mac");
+	second.name = "eth0";
+	refused_interface("interfaces.name");
+	interface.name = "sixteen-letters-";
+	refused_interface("interfaces.name");
+	interface.name = "a/b";
+	refused_interface("interfaces.name");
+	interface.name = "..";
+	refused_interface("interfaces.name");
+	interface.mtu = 67;
+	refused_interface("interfaces.mtu");
+	address.prefix = 33;
+	refused_interface("interfaces.addresses");
+	address.ip.len = 5;
+	refused_interface("interfaces.addresses");
+	interface.n_routes = 1025;
+	refused_interface("routes");
+}
+
+Test(agent_message, interface_routes)
+{
+	make_interfaces();
+	route.gateway.len = 0;
+	refused_interface("interfaces.routes");
+	route.prefix = 1; /* of no destination */
+	refused_interface("interfaces.routes.prefix");
+	route.destination = (ProtobufCBinaryData){ 16, bytes };
+	refused_interface("interfaces.routes");
+	route.source = (ProtobufCBinaryData){ 16, bytes };
+	refused_interface("interfaces.routes");
+	neighbour.mac.len = 0;
+	refused_interface("interfaces.neighbours");
+	cr_assert_eq(validate_interfaces(interfaces, 17, &err), -EINVAL);
+}
+
+Test(agent_message, file_to_write)
+{
+	cr_assert_eq(validate_file(&file, &err), 0);
+	file.path = "/etc/../x";
+	cr_assert_eq(validate_file(&file, &err), -EINVAL);
+	cr_assert_eq(validate_file(NULL, &err), -EINVAL);
+}

@@ -11,6 +11,7 @@ static struct options options;
 static struct run_config config;
 static struct error err;
 static create_request *request;
+static struct net net; /* that make gives to the container */
 static const struct command command = { .name = "run",
 					.options = run_options,
 					.stops_at_argument = true };
@@ -25,7 +26,9 @@ static int make(const char *line)
 	static char copy[512];
 	char *list[32];
 	size_t count = 0;
-	struct spec_input input = { .config = &config, .image = &image, .layer_count = 2 };
+	struct spec_input input = {
+		.config = &config, .image = &image, .layer_count = 2, .net = &net
+	};
 	int result;
 
 	options_finish(&options);
@@ -259,4 +262,22 @@ Test(spec, refusals_are_sentences)
 	cr_assert_not_null(strstr(err.text, "--volume is not in this release: folders"));
 	cr_assert_lt(make("--restart always img"), 0);
 	cr_assert_eq(make("--restart no --rm img"), 0);
+}
+
+Test(spec, files_of_a_network)
+{
+	struct net_name names[] = { { .names = "box peer" } };
+
+	cr_assert(ip_parse("10.9.0.2", &names[0].ip));
+	net.names = names;
+	net.name_count = 1;
+	texts_add(&arena, &net.dns, "10.9.0.1");
+	texts_add(&arena, &net.dns_search, "lan");
+	cr_assert_eq(make("img"), 0);
+	cr_assert_not_null(strstr((char *)request->files[1]->content.data, "10.9.0.2\tbox peer\n"));
+	cr_assert_str_eq((char *)request->files[2]->content.data,
+			 "search lan\nnameserver 10.9.0.1\n");
+	cr_assert_eq(make("--dns 1.1.1.1 img"), 0);
+	cr_assert_str_eq((char *)request->files[2]->content.data,
+			 "search lan\nnameserver 1.1.1.1\n");
 }
