@@ -253,6 +253,11 @@ const char *io_backend_name(const struct io *io)
 	return io->engine->name;
 }
 
+unsigned io_busy_count(const struct io *io)
+{
+	return io->busy_count;
+}
+
 int io_attach(struct io *io)
 {
 	io->thread = pthread_self();

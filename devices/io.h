@@ -62,6 +62,9 @@ int io_create(const struct io_config *config, struct io **out);
 void io_destroy(struct io *io);
 const char *io_backend_name(const struct io *io);
 
+/* Operations that are busy: those of the loop's own, too. For statistics. */
+unsigned io_busy_count(const struct io *io);
+
 /* Makes the calling thread the loop's thread; io_run does it if it was not done. After it the loop
  * needs only: io_uring_enter (or epoll_wait, epoll_ctl, preadv, pwritev, preadv2, pwritev2,
  * fdatasync, fallocate, accept4), read, write, futex. */

@@ -26,18 +26,29 @@ void virtio_device_destroy(struct virtio_device *device)
 /* A bit that is still set means a driver that has not yet looked: it acknowledges first and reads
  * the rings after that, so it will see what was published before this call, and one more edge
  * would only cost it two register accesses. */
-static void interrupt(struct virtio_device *device, uint32_t reason)
+static bool interrupt(struct virtio_device *device, uint32_t reason)
 {
 	uint32_t before = __atomic_fetch_or(&device->interrupt_status, reason, __ATOMIC_SEQ_CST);
 
-	if (!(before & reason))
-		(void)sys_eventfd_signal(device->irq_fd);
+	if (before & reason)
+		return false;
+	(void)sys_eventfd_signal(device->irq_fd);
+	return true;
 }
 
 void virtio_complete(struct virtio_device *device, unsigned queue)
 {
-	if (virtqueue_publish(&device->queues[queue]))
-		interrupt(device, VIRTIO_MMIO_INT_VRING);
+	struct virtio_queue_stats *stats = &device->stats[queue];
+	struct virtqueue *from = &device->queues[queue];
+	uint16_t count = (uint16_t)(from->next_used - from->shown_used);
+
+	stats->chains += count;
+	if (!virtqueue_publish(from))
+		stats->unwanted += count > 0;
+	else if (interrupt(device, VIRTIO_MMIO_INT_VRING))
+		stats->interrupts++;
+	else
+		stats->merged++;
 }
 
 void virtio_break(struct virtio_device *device, const char *why)
@@ -50,7 +61,7 @@ void virtio_break(struct virtio_device *device, const char *why)
 		  "%s: the guest broke the rules (%s), it must "
 		  "reset the device",
 		  device->type->name, why);
-	interrupt(device, VIRTIO_MMIO_INT_CONFIG);
+	(void)interrupt(device, VIRTIO_MMIO_INT_CONFIG);
 }
 
 bool virtio_pop(struct virtio_device *device, unsigned queue, struct chain *chain)
@@ -79,5 +90,5 @@ void virtio_config_update(struct virtio_device *device, size_t offset, const voi
 	(void)__atomic_add_fetch(&device->config_generation, 1, __ATOMIC_SEQ_CST);
 	(void)pthread_mutex_unlock(&device->config_lock);
 	if (device->active)
-		interrupt(device, VIRTIO_MMIO_INT_CONFIG);
+		(void)interrupt(device, VIRTIO_MMIO_INT_CONFIG);
 }

@@ -29,6 +29,17 @@ struct virtio_type {
 	void (*destroy)(struct virtio_device *device); /* frees it; already quiesced */
 };
 
+/* Since the device was made: a reset clears nothing. Counted on the device thread. */
+struct virtio_queue_stats {
+	uint64_t kicks;      /* times the device was woken: several kicks may be one */
+	uint64_t chains;     /* given back to the driver */
+	uint64_t to_guest;   /* bytes; counted by the device, data only */
+	uint64_t from_guest; /* bytes */
+	uint64_t interrupts; /* sent */
+	uint64_t merged;     /* not sent: the one before was not acknowledged yet */
+	uint64_t unwanted;   /* not sent: the driver had not asked for it */
+};
+
 struct virtio_device {
 	const struct virtio_type *type;
 	uint64_t features; /* offered, beside those of the transport; set by the device's create */
@@ -49,6 +60,9 @@ struct virtio_device {
 	uint32_t config_generation; /* atomic */
 	pthread_mutex_t config_lock;
 	struct log_limit limit;
+	struct virtio_queue_stats stats[VIRTIO_MAX_QUEUES];
+	uint64_t delayed; /* requests that had to wait for a rate limit; counted by the device */
+	uint64_t acknowledged; /* atomic: writes to the acknowledgement register */
 };
 
 /* For a device's create: fills in the parts the transport relies on. */

@@ -62,7 +62,10 @@ static void kicked(struct io_op *op, int result)
 	struct virtio_device *device = kick->mmio->device;
 	struct virtqueue *queue = &device->queues[kick->queue];
 
-	if (result < 0 || !device->active || queue->size == 0 || queue->broken)
+	if (result < 0)
+		return;
+	device->stats[kick->queue].kicks++;
+	if (!device->active || queue->size == 0 || queue->broken)
 		return;
 	virtqueue_disable_kicks(queue);
 	device->type->notify(device, kick->queue);
@@ -382,6 +385,7 @@ void virtio_mmio_write(struct virtio_mmio *mmio, uint64_t offset, const void *da
 		if (offset == VIRTIO_MMIO_INTERRUPT_ACK) {
 			(void)__atomic_fetch_and(&device->interrupt_status, ~value,
 						 __ATOMIC_SEQ_CST);
+			(void)__atomic_add_fetch(&device->acknowledged, 1, __ATOMIC_RELAXED);
 			return;
 		}
 		if (offset == VIRTIO_MMIO_QUEUE_NOTIFY) {
@@ -406,6 +410,16 @@ unsigned virtio_mmio_queue_count(const struct virtio_mmio *mmio)
 int virtio_mmio_kick_fd(const struct virtio_mmio *mmio, unsigned queue)
 {
 	return mmio->device->kick_fds[queue];
+}
+
+struct virtio_device *virtio_mmio_device(const struct virtio_mmio *mmio)
+{
+	return mmio->device;
+}
+
+bool virtio_mmio_is_watching(const struct virtio_mmio *mmio, unsigned queue)
+{
+	return io_is_busy(&mmio->kicks[queue].op);
 }
 
 const char *virtio_mmio_name(const struct virtio_mmio *mmio)

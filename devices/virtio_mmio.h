@@ -30,6 +30,11 @@ unsigned virtio_mmio_queue_count(const struct virtio_mmio *mmio);
 int virtio_mmio_kick_fd(const struct virtio_mmio *mmio, unsigned queue);
 const char *virtio_mmio_name(const struct virtio_mmio *mmio);
 
+/* For statistics, on the device thread. */
+struct virtio_device *virtio_mmio_device(const struct virtio_mmio *mmio);
+/* Whether the loop listens for kicks of this queue. */
+bool virtio_mmio_is_watching(const struct virtio_mmio *mmio, unsigned queue);
+
 /* Any thread; offset < VIRTIO_MMIO_SIZE, size 1..8. An access the specification does not know reads
  * as zeroes and writes nothing. A reset waits until the device has let go of all guest memory. */
 void virtio_mmio_read(struct virtio_mmio *mmio, uint64_t offset, void *data, size_t size);

@@ -233,3 +233,21 @@ bool virtqueue_enable_kicks(struct virtqueue *queue)
 	gmem_full_barrier();
 	return gmem_load_acquire16(&queue->avail, RING_INDEX) != queue->next_avail;
 }
+
+void virtqueue_look(const struct virtqueue *queue, struct virtqueue_view *out)
+{
+	*out = (struct virtqueue_view){ .size = queue->size,
+					.next_avail = queue->next_avail,
+					.next_used = queue->next_used,
+					.broken = queue->broken,
+					.event_index = queue->event_index };
+	if (queue->size == 0)
+		return;
+	out->ring_avail = gmem_load_acquire16(&queue->avail, RING_INDEX);
+	out->ring_flags = gmem_load_acquire16(&queue->avail, RING_FLAGS);
+	out->used_event = gmem_load_acquire16(&queue->avail, used_event(queue));
+	out->ring_used = gmem_load_acquire16(&queue->used, RING_INDEX);
+	out->avail_event = gmem_load_acquire16(&queue->used, avail_event(queue));
+	for (size_t i = 0; i < sizeof queue->in_flight / sizeof queue->in_flight[0]; i++)
+		out->in_flight += (uint16_t)__builtin_popcountll(queue->in_flight[i]);
+}

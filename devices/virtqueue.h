@@ -58,6 +58,19 @@ bool virtqueue_publish(struct virtqueue *queue);
 void virtqueue_disable_kicks(struct virtqueue *queue);
 bool virtqueue_enable_kicks(struct virtqueue *queue);
 
+/* The indices of a queue, ours and those in the guest's memory: what tells a lost kick (ring_avail
+ * is ahead of next_avail, and nobody works on it) from a lost interrupt (ring_used is ahead of
+ * used_event, and the driver sleeps) from requests that do not come back (in_flight). */
+struct virtqueue_view {
+	uint16_t size;                                /* 0: not open */
+	uint16_t ring_avail, next_avail, avail_event; /* avail_event: what we wrote last */
+	uint16_t ring_used, next_used, used_event;    /* used_event: what the driver wrote last */
+	uint16_t ring_flags;                          /* of the available ring */
+	uint16_t in_flight;
+	bool broken, event_index;
+};
+void virtqueue_look(const struct virtqueue *queue, struct virtqueue_view *out);
+
 /* Copy and advance; a short count means the chain has ended. */
 size_t chain_read(struct chain *chain, void *to, size_t size);
 size_t chain_write(struct chain *chain, const void *from, size_t size);

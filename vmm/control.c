@@ -21,6 +21,8 @@ static const struct shape {
 	[CONTROL_READY] = { sizeof(struct control_result), NO_FDS },
 	[CONTROL_DUMPED] = { sizeof(struct control_result), NO_FDS },
 	[CONTROL_EVENT] = { sizeof(struct vmm_event), NO_FDS },
+	[CONTROL_STATS] = { sizeof(uint32_t), NO_FDS },
+	[CONTROL_STATS_ARE] = { sizeof(struct vmm_device_stats), NO_FDS },
 };
 
 static bool is_text(const char *text, size_t size)
@@ -50,6 +52,11 @@ static bool event_is_valid(const struct vmm_event *event)
 	       event->written_error <= 0 && is_text(event->text, sizeof event->text);
 }
 
+static bool stats_are_valid(const struct vmm_device_stats *stats)
+{
+	return is_text(stats->name, sizeof stats->name) && stats->queue_count <= VMM_STATS_QUEUES;
+}
+
 static bool body_is_valid(const struct control_message *message, size_t fd_count)
 {
 	switch ((enum control_kind)message->kind) {
@@ -63,7 +70,10 @@ static bool body_is_valid(const struct control_message *message, size_t fd_count
 		       is_text(message->body.result.text, sizeof message->body.result.text);
 	case CONTROL_EVENT:
 		return event_is_valid(&message->body.event);
+	case CONTROL_STATS_ARE:
+		return stats_are_valid(&message->body.stats);
 	case CONTROL_LISTEN:
+	case CONTROL_STATS:
 	case CONTROL_DUMP_LOG:
 	case CONTROL_KINDS:
 		break;

@@ -15,6 +15,8 @@ enum control_kind {
 	CONTROL_READY,    /* answer to CONTROL_START */
 	CONTROL_DUMPED,   /* answer to CONTROL_DUMP_LOG */
 	CONTROL_EVENT,
+	CONTROL_STATS,     /* to the VMM: of which device */
+	CONTROL_STATS_ARE, /* answer to CONTROL_STATS; without a name: there is no such device */
 	CONTROL_KINDS,
 };
 
@@ -45,6 +47,8 @@ struct control_message {
 	union {
 		struct control_start start;
 		struct control_port port;
+		uint32_t device; /* CONTROL_STATS */
+		struct vmm_device_stats stats;
 		struct control_result result;
 		struct vmm_event event;
 	} body;

@@ -34,4 +34,7 @@ int machine_listen(struct machine *machine, uint32_t port, int listen_fd);
 uint64_t machine_exits(const struct machine *machine);
 uint64_t machine_entered_ns(const struct machine *machine);
 uint64_t machine_memory_kib(const struct machine *machine);
+/* False: there are not that many devices; *out is untouched. */
+bool machine_device_stats(const struct machine *machine, unsigned index,
+			  struct vmm_device_stats *out);
 int machine_dump_log(const struct machine *machine, int fd, struct error *err);

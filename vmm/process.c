@@ -264,33 +264,52 @@ static int keep_event(struct vmm *vmm, const struct vmm_event *event)
 	return 0;
 }
 
-int vmm_dump_log(struct vmm *vmm, int fd, struct error *err)
+/* Sends a question and waits for the answer of this kind; events that come before it are kept. */
+static int ask(struct vmm *vmm, struct control_message *message, const int *fd,
+	       enum control_kind answer, const char *what, struct error *err)
 {
-	struct control_message message = { .kind = CONTROL_DUMP_LOG };
 	int fds[CONTROL_MAX_FDS], r;
 	size_t count;
 
-	r = control_send(vmm->socket, &message, &fd, 1);
+	r = control_send(vmm->socket, message, fd, fd ? 1 : 0);
 	while (r == 0) {
 		struct pollfd poll_fd = { .fd = vmm->socket, .events = POLLIN };
 
 		if (SYS_RETRY(poll, &poll_fd, 1, DUMP_TIMEOUT_MS) <= 0)
-			return error_set(err, -ETIMEDOUT, "VMM: kernel log: it does not answer");
-		r = control_receive(vmm->socket, true, &message, fds, &count);
+			return error_set(err, -ETIMEDOUT, "VMM: %s: it does not answer", what);
+		r = control_receive(vmm->socket, true, message, fds, &count);
 		if (r == 0)
 			r = -EPIPE;
-		else if (r == 1 && message.kind == CONTROL_EVENT)
-			r = keep_event(vmm, &message.body.event);
-		else if (r == 1 && message.kind == CONTROL_DUMPED)
-			break;
+		else if (r == 1 && message->kind == CONTROL_EVENT)
+			r = keep_event(vmm, &message->body.event);
+		else if (r == 1 && message->kind == answer)
+			return 0;
 		else if (r == 1)
 			r = -EPROTO;
 	}
-	if (r < 0)
-		return error_set(err, r, "VMM: kernel log: %s", sys_text(r));
-	if (message.body.result.code < 0)
-		return error_set(err, message.body.result.code, "%s", message.body.result.text);
-	return 0;
+	return error_set(err, r, "VMM: %s: %s", what, sys_text(r));
+}
+
+int vmm_dump_log(struct vmm *vmm, int fd, struct error *err)
+{
+	struct control_message message = { .kind = CONTROL_DUMP_LOG };
+	int r = ask(vmm, &message, &fd, CONTROL_DUMPED, "kernel log", err);
+
+	if (r == 0 && message.body.result.code < 0)
+		r = error_set(err, message.body.result.code, "%s", message.body.result.text);
+	return r;
+}
+
+int vmm_device_stats(struct vmm *vmm, unsigned index, struct vmm_device_stats *out,
+		     struct error *err)
+{
+	struct control_message message = { .kind = CONTROL_STATS, .body.device = index };
+	int r = ask(vmm, &message, NULL, CONTROL_STATS_ARE, "statistics", err);
+
+	if (r < 0 || !message.body.stats.name[0])
+		return r;
+	*out = message.body.stats;
+	return 1;
 }
 
 pid_t vmm_pid(const struct vmm *vmm)

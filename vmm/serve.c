@@ -76,6 +76,14 @@ static void dump_log(struct server *server, int fd)
 	send_result(server->socket, CONTROL_DUMPED, r, r < 0 ? err.text : "");
 }
 
+static void send_stats(const struct server *server, uint32_t device)
+{
+	struct control_message message = { .kind = CONTROL_STATS_ARE };
+
+	(void)machine_device_stats(server->machine, device, &message.body.stats);
+	(void)control_send(server->socket, &message, NULL, 0);
+}
+
 /* A port that cannot be bound is refused to the guest, whose owner then sees it never connected. */
 static void handle(struct server *server, const struct control_message *message, int *fd)
 {
@@ -88,9 +96,11 @@ static void handle(struct server *server, const struct control_message *message,
 		r = machine_listen(server->machine, port->port, *fd);
 	else if (message->kind == CONTROL_DUMP_LOG)
 		dump_log(server, *fd);
+	else if (message->kind == CONTROL_STATS)
+		send_stats(server, message->body.device);
 	if (r < 0)
 		log_warning("port %u: %s", port->port, sys_text(r));
-	else if (message->kind != CONTROL_DUMP_LOG)
+	else if (message->kind == CONTROL_BIND || message->kind == CONTROL_LISTEN)
 		(void)take_fd(fd);
 }
 

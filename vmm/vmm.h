@@ -75,6 +75,38 @@ enum vmm_stream {
 	VMM_STREAM_BOTH,  /* a socket: control connection */
 };
 
+/* What a device of the VM has done since the start, and where its queues stand. Counters only grow.
+ * The guest sets much of it and may have taken the VMM over: numbers to show, to be relied on for
+ * nothing. */
+enum { VMM_STATS_QUEUES = 32, VMM_DEVICE_NAME_SIZE = 32 };
+
+struct vmm_queue_stats {
+	uint64_t kicks;                /* times the device was woken; several kicks may be one */
+	uint64_t requests;             /* given back to the guest */
+	uint64_t to_guest, from_guest; /* bytes of data; 0 where the device does not count them */
+	uint64_t interrupts;           /* sent */
+	uint64_t merged, unwanted;     /* not sent: the last was not acknowledged; not asked for */
+	uint16_t size;                 /* 0: the guest has not set it up */
+	uint16_t ring_avail, next_avail;  /* what the guest offers; what was taken */
+	uint16_t ring_used, next_used;    /* what the guest sees as done; what is done */
+	uint16_t avail_event, used_event; /* when kicks and interrupts are wanted next */
+	uint16_t ring_flags, in_flight;
+	uint8_t broken, watching, event_index; /* 0 or 1; watching: the loop listens for kicks */
+};
+
+struct vmm_device_stats {
+	char name[VMM_DEVICE_NAME_SIZE]; /* virtio-blk; terminated */
+	char serial[VMM_SERIAL_SIZE];    /* of a disk; not terminated when full */
+	uint64_t acknowledged;           /* interrupts, by the guest */
+	uint64_t delayed;                /* requests that waited for a rate limit */
+	uint32_t slot;                   /* number of its virtio-mmio window */
+	uint32_t interrupt_status;       /* still set: sent, and not acknowledged by the guest */
+	uint32_t operations;             /* of all devices, that the loop waits for */
+	uint8_t active, needs_reset;
+	uint32_t queue_count;
+	struct vmm_queue_stats queues[VMM_STATS_QUEUES];
+};
+
 struct vmm;
 
 /* Start the VMM process (this executable again, role katavm-vmm): it makes itself ready while its
@@ -107,6 +139,14 @@ int vmm_listen_port(struct vmm *vmm, uint32_t port, int listen_fd, struct error 
  * Blocks, for seconds at the most; call vmm_next_event until it returns 0 afterwards, what came
  * meanwhile is kept there. -ENODATA: the kernel has not logged yet. */
 int vmm_dump_log(struct vmm *vmm, int fd, struct error *err);
+
+/* Device number `index`, in the order of their windows. 1: *out was filled. 0: there are not that
+ * many. Blocks as vmm_dump_log does. */
+int vmm_device_stats(struct vmm *vmm, unsigned index, struct vmm_device_stats *out,
+		     struct error *err);
+
+/* All of them as one line of JSON for each device, appended to `fd`. */
+int vmm_write_stats(struct vmm *vmm, int fd, struct error *err);
 
 /* Process id of the VMM, for cgroups and for looking at its memory. */
 pid_t vmm_pid(const struct vmm *vmm);

@@ -23,12 +23,14 @@ enum {
 
 static struct guest guest;
 static int disk;
+static struct virtio_device *device;
 
-static void open_with(bool read_only, off_t size, enum io_backend backend)
+static void open_limited(bool read_only, off_t size, enum io_backend backend,
+			 struct rate_limit_config limit)
 {
 	struct virtio_blk_config config = { .read_only = read_only,
-					    .serial = "layer-0123456789abcd" };
-	struct virtio_device *device;
+					    .serial = "layer-0123456789abcd",
+					    .limit = limit };
 
 	disk = memfd_create("disk", MFD_CLOEXEC);
 	cr_assert_eq(ftruncate(disk, size), 0);
@@ -36,6 +38,11 @@ static void open_with(bool read_only, off_t size, enum io_backend backend)
 	cr_assert_eq(virtio_blk_create(&config, &device), 0);
 	guest_open_backend(&guest, device, backend);
 	cr_assert_eq(guest_start(&guest, read_only ? 0 : FEATURE_FLUSH), 15);
+}
+
+static void open_with(bool read_only, off_t size, enum io_backend backend)
+{
+	open_limited(read_only, size, backend, (struct rate_limit_config){ 0 });
 }
 
 static void setup(void)
@@ -284,9 +291,139 @@ Test(blk_faults, full_host_disk_is_an_error_of_the_request)
 	finish();
 }
 
+Test(blk, counts_what_it_does)
+{
+	const struct virtio_queue_stats *stats = &device->stats[0];
+
+	cr_assert_eq(answer(OUT, 3, SECTOR * 2), 0);
+	cr_assert_eq(answer(IN, 3, SECTOR), 0);
+	cr_assert_eq(guest_interrupt(&guest), VIRTIO_MMIO_INT_VRING);
+	cr_assert_eq(answer(IN, DISK_SECTORS, SECTOR), 1);
+	cr_assert_eq(stats->chains, 3);
+	cr_assert_eq(stats->from_guest, SECTOR * 2);
+	cr_assert_eq(stats->to_guest, SECTOR);
+	cr_assert_eq(stats->kicks, 3);
+	cr_assert_eq(stats->interrupts, 2);
+	cr_assert_eq(stats->merged, 1);
+	cr_assert_eq(stats->unwanted, 0);
+	cr_assert_eq(device->acknowledged, 1);
+	guest_avail(0)[0] = VRING_AVAIL_F_NO_INTERRUPT;
+	cr_assert_eq(answer(IN, 0, SECTOR), 0);
+	cr_assert_eq(stats->unwanted, 1);
+	cr_assert_eq(guest_start(&guest, FEATURE_FLUSH), 15);
+	cr_assert_eq(stats->chains, 4, "a reset clears nothing");
+}
+
+static void limited(enum io_backend backend)
+{
+	uint64_t start;
+
+	/* two at once, then one every 20 ms */
+	open_limited(false, DISK_SECTORS * SECTOR, backend,
+		     (struct rate_limit_config){ .operations_rate = 50, .operations_burst = 2 });
+	start = sys_monotonic_ns();
+	for (uint16_t i = 0; i < 5; i++)
+		ask((uint16_t)(i * 3), IN, i, SECTOR);
+	guest_kick(&guest, 0);
+	for (int i = 0; i < 5; i++) {
+		guest_kick(&guest, 0);
+		(void)guest_wait(&guest, 0);
+	}
+	cr_assert_geq(sys_monotonic_ns() - start, 40000000);
+	cr_assert_geq(device->delayed, 2);
+	for (uint16_t i = 0; i < 5; i++)
+		cr_assert_eq(guest_ram[STATUS + i * 3], 0);
+}
+
+Test(blk_limit, operations)
+{
+	limited(IO_BACKEND_AUTO);
+	finish();
+}
+
+Test(blk_epoll, operations_are_limited)
+{
+	limited(IO_BACKEND_EPOLL);
+	finish();
+}
+
+/* Longer than any test lasts: one byte a second. */
+#define ONE_BYTE_A_SECOND ((struct rate_limit_config){ .bytes_rate = 1, .bytes_burst = 1 })
+
+static void one_waits(void)
+{
+	open_limited(false, DISK_SECTORS * SECTOR, IO_BACKEND_AUTO, ONE_BYTE_A_SECOND);
+	cr_assert_eq(answer(IN, 0, SECTOR), 0);
+	ask(0, IN, 1, SECTOR);
+	guest_kick(&guest, 0);
+	guest_turn_until(&guest, device->delayed == 1);
+	cr_assert_eq(guest_used_index(0), 1);
+}
+
+Test(blk_limit, reset_while_one_waits)
+{
+	one_waits();
+	cr_assert_eq(guest_start(&guest, FEATURE_FLUSH), 15);
+	finish();
+}
+
+Test(blk_limit, lifted_while_one_waits)
+{
+	one_waits();
+	virtio_blk_set_limit(device, &(struct rate_limit_config){ 0 });
+	cr_assert_eq(guest_wait(&guest, 0).id, 0);
+	cr_assert_eq(answer(IN, 2, SECTOR), 0);
+	finish();
+}
+
+Test(blk, resize)
+{
+	uint32_t generation = guest_read(&guest, VIRTIO_MMIO_CONFIG_GENERATION);
+	uint64_t bytes = 0;
+
+	cr_assert_eq(answer(OUT, DISK_SECTORS, SECTOR), 1);
+	cr_assert_eq(virtio_blk_resize(device, &bytes), 0);
+	cr_assert_eq(bytes, DISK_SECTORS * SECTOR);
+	cr_assert_eq(guest_read(&guest, VIRTIO_MMIO_CONFIG_GENERATION), generation);
+	(void)guest_interrupt(&guest);
+	cr_assert_eq(ftruncate(disk, (DISK_SECTORS + 8) * SECTOR + 100), 0);
+	cr_assert_eq(virtio_blk_resize(device, &bytes), 0);
+	cr_assert_eq(bytes, (DISK_SECTORS + 8) * SECTOR);
+	cr_assert_eq(guest_interrupt(&guest), VIRTIO_MMIO_INT_CONFIG);
+	cr_assert_eq(guest_read(&guest, VIRTIO_MMIO_CONFIG), DISK_SECTORS + 8);
+	cr_assert_neq(guest_read(&guest, VIRTIO_MMIO_CONFIG_GENERATION), generation);
+	cr_assert_eq(answer(OUT, DISK_SECTORS + 7, SECTOR), 0);
+	cr_assert_eq(ftruncate(disk, 8 * SECTOR), 0);
+	cr_assert_eq(virtio_blk_resize(device, &bytes), 0);
+	cr_assert_eq(answer(OUT, 8, SECTOR), 1);
+	cr_assert_eq(answer(OUT, 7, SECTOR), 0);
+}
+
+static void truncated_behind_its_back(enum io_backend backend)
+{
+	open_with(true, DISK_SECTORS * SECTOR, backend);
+	memset(guest_ram + DATA, 'x', 2 * SECTOR);
+	cr_assert_eq(ftruncate(disk, 8 * SECTOR + 100), 0);
+	cr_assert_eq(answer(IN, 7, SECTOR), 0);
+	cr_assert_eq(answer(IN, 8, SECTOR), 1, "no zeroes that were never in the file");
+	cr_assert_eq(answer(IN, 7, 2 * SECTOR), 1);
+	cr_assert_eq(answer(IN, DISK_SECTORS - 1, SECTOR), 1);
+	cr_assert_eq(answer(IN, 0, SECTOR), 0);
+	finish();
+}
+
+Test(blk_truncated, reads_are_errors)
+{
+	truncated_behind_its_back(IO_BACKEND_AUTO);
+}
+
+Test(blk_epoll, truncated)
+{
+	truncated_behind_its_back(IO_BACKEND_EPOLL);
+}
+
 Test(blk_create, wants_a_file_it_can_use)
 {
-	struct virtio_device *device;
 	own_fd null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	own_fd self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 

@@ -156,3 +156,17 @@ Test(control, config_errors)
 	cr_assert_eq(control_pack_config(&config, 0, &message, fds, &count, &err), -EINVAL);
 	cr_assert(strstr(err.text, "32 MiB"));
 }
+
+Test(control, statistics_are_judged)
+{
+	struct control_message message = { .kind = CONTROL_STATS_ARE }, out;
+	size_t size = offsetof(struct control_message, body) + sizeof message.body.stats;
+
+	message.body.stats.queue_count = VMM_STATS_QUEUES;
+	cr_assert_eq(control_parse(&message, size, 0, &out), 0);
+	message.body.stats.queue_count++;
+	cr_assert_eq(control_parse(&message, size, 0, &out), -EPROTO);
+	message.body.stats.queue_count = 0;
+	memset(message.body.stats.name, 'x', sizeof message.body.stats.name);
+	cr_assert_eq(control_parse(&message, size, 0, &out), -EPROTO);
+}
