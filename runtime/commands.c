@@ -3,6 +3,7 @@
 #include "runtime/check.h"
 #include "runtime/image/commands.h"
 #include "runtime/logs.h"
+#include "runtime/ps.h"
 #include "runtime/run.h"
 #include "runtime/usage.h"
 
@@ -83,6 +84,7 @@ static const struct command man_command = {
 
 const struct command *const commands[] = {
 	&run_command,
+	&ps_command,
 	&logs_command,
 	&image_pull_command,
 	&image_images_command,

@@ -92,7 +92,7 @@ static int prepare(struct run *run, struct error *err)
 		    err, -ENOTTY,
 		    "--tty needs a terminal on stdin, and there is none: leave -t away");
 	result = find_image(&run->config, &run->image, err);
-	if (result == 0)
+	if (result == 0 && run->config.name) /* it may be in use */
 		result = state_open(&run->config, &run->state, err);
 	if (result == 0)
 		result = write_cidfile(&run->config, err);
@@ -111,6 +111,10 @@ static int start(struct run *run, Katavm__Agent__V1__CreateContainerRequest **co
 	};
 	int result = sandbox_start(&run->sandbox, &run->config, &run->image, err);
 
+	if (result < 0)
+		return result;
+	if (run->state.fd < 0)
+		result = state_open(&run->config, &run->state, err);
 	if (result < 0)
 		return result;
 	if (run->config.terminal)
@@ -149,6 +153,7 @@ static int run_container(struct run *run, const struct options *options)
 		.net = &run->net,
 		.interfaces = net_message_make(&run->net, &run->arena),
 		.trace = &run->trace,
+		.socket = run->state.socket,
 	};
 	return session_run(&session);
 }

@@ -8,6 +8,8 @@
 
 #include "base/own.h"
 #include "base/sys.h"
+#include "runtime/containers.h"
+#include "runtime/session_methods.h"
 #include "runtime/spec.h"
 #include "runtime/state.h"
 #include "runtime/terminal.h"
@@ -29,6 +31,7 @@ enum {
 struct session {
 	const struct session_input *input;
 	struct terminal terminal;
+	struct monitor *monitor;
 	int signal_fd;
 	uint64_t deadline_ns; /* of what is waited for; 0: none */
 	uint64_t kill_ns;     /* when the process is killed because it did not stop; 0: never */
@@ -209,6 +212,7 @@ static void on_set_up(void *context, const struct ttrpc_reply *reply)
 	session->started = true;
 	session->deadline_ns = 0;
 	trace_start(session, answer, process->exec_ns);
+	containers_sweep(); /* now there is time for it */
 }
 
 /* Everything the guest needs, in one message; the wait for the process follows at once. */
@@ -406,17 +410,34 @@ static void loop(struct session *session)
 			{ .fd = session->signal_fd, .events = POLLIN },
 			{ .fd = agent_gone ? -1 : ttrpc_client_fd(agent),
 			  .events = ttrpc_client_events(agent) },
+			{ .fd = monitor_fd(session->monitor), .events = POLLIN },
 		};
 		int timeout = earlier(until(session->deadline_ns), until(session->kill_ns));
 
-		(void)SYS(poll, fds, 3, earlier(timeout, ttrpc_client_timeout_ms(agent)));
+		(void)SYS(poll, fds, 4, earlier(timeout, ttrpc_client_timeout_ms(agent)));
 		if (fds[2].revents)
 			agent_gone = ttrpc_client_process(agent) < 0;
+		if (fds[3].revents)
+			monitor_process(session->monitor);
 		take_events(session);
 		take_signals(session);
 		if (!session->done)
 			check_deadlines(session);
 	}
+}
+
+static int open_session(struct session *session, struct error *err)
+{
+	const struct session_input *input = session->input;
+	int result = monitor_open(input->socket, session_methods, (void *)(uintptr_t)input,
+				  &session->monitor, err);
+
+	session->signal_fd = open_signals();
+	if (result == 0 && session->signal_fd < 0)
+		result = error_set(err, session->signal_fd, "no signalfd(2) on this host");
+	if (result == 0 && input->config->terminal && input->config->interactive)
+		result = terminal_open(STDIN_FILENO, &session->terminal, err);
+	return result;
 }
 
 int session_run(const struct session_input *input)
@@ -425,24 +446,20 @@ int session_run(const struct session_input *input)
 	struct session session = {
 		.input = input,
 		.terminal = TERMINAL_CLOSED,
-		.signal_fd = open_signals(),
+		.signal_fd = -1,
 		.deadline_ns = sys_monotonic_ns() + (uint64_t)config->timeout_seconds * 1000000000,
 		.open_outputs = config->terminal ? 1 : 2,
 	};
 	struct error err;
 
-	if (session.signal_fd < 0) {
-		say(&session, "no signalfd(2) on this host");
-		return SESSION_FAILED;
-	}
-	if (config->terminal && config->interactive &&
-	    terminal_open(STDIN_FILENO, &session.terminal, &err) < 0) {
+	if (open_session(&session, &err) == 0) {
+		loop(&session);
+		terminal_close(&session.terminal);
+	} else {
 		say(&session, err.text);
-		(void)close(session.signal_fd);
-		return SESSION_FAILED;
+		session.status = SESSION_FAILED;
 	}
-	loop(&session);
-	terminal_close(&session.terminal);
-	(void)close(session.signal_fd);
+	monitor_close(session.monitor);
+	own_fd_release(&session.signal_fd);
 	return session.status;
 }

@@ -21,6 +21,7 @@ struct session_input {
 	const struct net *net;
 	Katavm__Agent__V1__Interface **interfaces; /* as many as net has */
 	const struct trace *trace;
+	const char *socket; /* where other katavm processes reach this one: runtime/monitor.h */
 };
 
 /* Sends the container to the agent, carries signals and the terminal's size to it, and returns the

@@ -9,7 +9,6 @@
 #include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
 enum { BOOT_LOGS_KEPT = 10 };
@@ -32,7 +31,7 @@ static int make_folder(const char *name, char path[PATH_MAX], struct error *err)
 	return 0;
 }
 
-static int write_entry(int fd, const struct run_config *config)
+static int write_entry(int fd, const struct run_config *config, const char *socket)
 {
 	struct json_object *top = json_object_new_object(), *labels = json_object_new_object();
 	const char *text;
@@ -53,6 +52,7 @@ static int write_entry(int fd, const struct run_config *config)
 				     config->name ? json_object_new_string(config->name) : NULL);
 	(void)json_object_object_add(top, "image", json_object_new_string(config->image));
 	(void)json_object_object_add(top, "pid", json_object_new_int(getpid()));
+	(void)json_object_object_add(top, "socket", json_object_new_string(socket));
 	(void)json_object_object_add(top, "labels", labels);
 	text = json_object_to_json_string_ext(top, JSON_C_TO_STRING_PLAIN |
 						       JSON_C_TO_STRING_NOSLASHESCAPE);
@@ -63,54 +63,86 @@ static int write_entry(int fd, const struct run_config *config)
 	return result;
 }
 
-/* 1: locked, and it is still the file of that name. 0: it has just been removed, try again. */
-static int lock(int fd, const char *path)
+int state_folder(char path[PATH_MAX], struct error *err)
+{
+	return make_folder("containers", path, err);
+}
+
+/* A lock of the open file, which can be looked at without being taken. */
+static int lock(int fd, int command, short type, struct flock *out)
+{
+	*out = (struct flock){ .l_type = type, .l_whence = SEEK_SET };
+	return (int)SYS_RETRY(fcntl, fd, command, out);
+}
+
+bool state_is_held(int fd)
+{
+	struct flock held;
+
+	return lock(fd, F_OFD_GETLK, F_RDLCK, &held) == 0 && held.l_type != F_UNLCK;
+}
+
+/* 1: locked, and it is still the file of that name. 0: it has just been removed. */
+static int take(int fd, int folder, const char *file)
 {
 	struct stat held, named;
-	int result = (int)SYS_RETRY(flock, fd, LOCK_EX | LOCK_NB);
+	struct flock flock;
+	int result = lock(fd, F_OFD_SETLK, F_WRLCK, &flock);
 
 	if (result < 0)
 		return result;
-	if (SYS(fstat, fd, &held) < 0 || SYS(stat, path, &named) < 0)
+	if (SYS(fstat, fd, &held) < 0 || SYS(fstatat, folder, file, &named, 0) < 0)
 		return 0;
 	return held.st_ino == named.st_ino;
 }
 
-int state_open(const struct run_config *config, struct state *out, struct error *err)
+bool state_take(int fd, int folder, const char *file)
+{
+	return take(fd, folder, file) == 1;
+}
+
+static int name_files(const struct run_config *config, struct state *out, struct error *err)
 {
 	char folder[PATH_MAX];
-	int result;
+	int result = state_folder(folder, err);
 
-	if (!config->name && config->labels.count == 0)
-		return 0;
-	result = make_folder("containers", folder, err);
 	if (result < 0)
 		return result;
 	if (snprintf(out->path, sizeof out->path, "%s/%s.json", folder,
-		     config->name ? config->name : config->id) >= (int)sizeof out->path)
+		     config->name ? config->name : config->id) >= (int)sizeof out->path ||
+	    snprintf(out->socket, sizeof out->socket, "%s/%.12s.sock", folder, config->id) >=
+		(int)sizeof out->socket)
 		return error_set(err, -ENAMETOOLONG, "the state folder's path is too long");
-	for (;;) {
+	return 0;
+}
+
+int state_open(const struct run_config *config, struct state *out, struct error *err)
+{
+	int result = name_files(config, out, err);
+
+	while (result == 0) {
 		own_fd fd = sys_open(AT_FDCWD, out->path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
 
 		if (fd < 0)
 			return error_set(err, fd, "open %.150s: %s", out->path, sys_text(fd));
-		result = lock(fd, out->path);
-		if (result == -EWOULDBLOCK)
+		result = take(fd, AT_FDCWD, out->path);
+		if (result == -EWOULDBLOCK || result == -EACCES)
 			return error_set(err, -EEXIST,
 					 "the name \"%s\" is in use by a running container",
 					 config->name ? config->name : config->id);
 		if (result < 0)
 			return error_set(err, result, "lock %.150s: %s", out->path,
 					 sys_text(result));
-		if (result == 0)
+		if (result == 0) /* removed in between: the next one */
 			continue;
-		result = write_entry(fd, config);
+		result = write_entry(fd, config, out->socket);
 		if (result < 0)
 			return error_set(err, result, "write %.150s: %s", out->path,
 					 sys_text(result));
 		out->fd = take_fd(&fd);
 		return 0;
 	}
+	return result;
 }
 
 void state_close(struct state *state)

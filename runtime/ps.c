@@ -1,0 +1,89 @@
+#include "runtime/ps.h"
+
+#include "runtime/containers.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct printing {
+	bool quiet, whole, json;
+};
+
+static const char *word(struct json_object *object, const char *key)
+{
+	struct json_object *value = NULL;
+
+	(void)json_object_object_get_ex(object, key, &value);
+	return value ? json_object_get_string(value) : "";
+}
+
+static void print_json(const struct container_entry *entry, struct json_object *details)
+{
+	(void)json_object_object_add(details, "id", json_object_new_string(entry->id));
+	(void)json_object_object_add(details, "name", json_object_new_string(entry->name));
+	(void)json_object_object_add(details, "pid", json_object_new_int(entry->pid));
+	(void)puts(json_object_to_json_string_ext(details, JSON_C_TO_STRING_PLAIN |
+							       JSON_C_TO_STRING_NOSLASHESCAPE));
+}
+
+static int print(void *context, const struct container_entry *entry)
+{
+	const struct printing *printing = context;
+	struct json_object *details = NULL;
+	int digits = printing->whole ? 64 : 12;
+	struct error err;
+
+	if (printing->quiet) {
+		(void)printf("%.*s\n", digits, entry->id);
+		return 0;
+	}
+	/* one that is just ending is not worth a word */
+	if (container_call(entry->id, "inspect", NULL, &details, &err) < 0)
+		return 0;
+	if (printing->json)
+		print_json(entry, details);
+	else
+		(void)printf("%-*.*s  %-30s  %4s  %8llu MiB  %8d  %s\n", digits, digits, entry->id,
+			     entry->image, word(details, "cpus"),
+			     strtoull(word(details, "memory"), NULL, 10) >> 20, (int)entry->pid,
+			     entry->name);
+	(void)json_object_put(details);
+	return 0;
+}
+
+static int ps_main(const struct options *options)
+{
+	const char *format = options_value(options, "format");
+	struct printing printing = {
+		.quiet = options_flag(options, "quiet"),
+		.whole = options_flag(options, "no-trunc"),
+		.json = format && strcmp(format, "json") == 0,
+	};
+	struct error err;
+
+	if (!printing.quiet && !printing.json)
+		(void)printf("%-*s  %-30s  %4s  %12s  %8s  %s\n", printing.whole ? 64 : 12,
+			     "CONTAINER ID", "IMAGE", "CPUS", "MEMORY", "PID", "NAME");
+	if (containers_visit(print, &printing, &err) < 0) {
+		(void)fprintf(stderr, "katavm: %s\n", err.text);
+		return 1;
+	}
+	return 0;
+}
+
+static const struct option_spec ps_options[] = {
+	{ "quiet", 'q', OPTION_FLAG, NULL, "print only ids", NULL },
+	{ "no-trunc", 0, OPTION_FLAG, NULL, "print ids whole", NULL },
+	{ "format", 0, OPTION_VALUE, "FORMAT", "a table, or one JSON object a line", "table|json" },
+	{ "all", 'a', OPTION_LATER, NULL, "nothing is kept of containers that have ended", NULL },
+	{ "filter", 'f', OPTION_LATER, NULL, "the list is short: use grep", NULL },
+	{ 0 },
+};
+
+const struct command ps_command = {
+	.name = "ps",
+	.arguments = "",
+	.summary = "List running containers",
+	.options = ps_options,
+	.main = ps_main,
+};
