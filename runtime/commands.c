@@ -83,20 +83,13 @@ static const struct command man_command = {
 };
 
 const struct command *const commands[] = {
-	&run_command,
-	&ps_command,
-	&logs_command,
-	&image_pull_command,
-	&image_images_command,
-	&image_inspect_command,
-	&image_load_command,
-	&image_rmi_command,
-	&image_prune_command,
-	&check_command,
-	&version_command,
-	&completion_command,
-	&man_command,
-	NULL, /* the end */
+	&run_command,          &ps_command,
+	&logs_command,         &image_pull_command,
+	&image_images_command, &image_inspect_command,
+	&image_load_command,   &image_rmi_command,
+	&image_prune_command,  &check_command,
+	&version_command,      &completion_command,
+	&man_command,          NULL, /* the end */
 };
 
 const struct command *commands_find(const char *name)
@@ -105,4 +98,17 @@ const struct command *commands_find(const char *name)
 		if (strcmp((*at)->name, name) == 0)
 			return *at;
 	return NULL;
+}
+
+const struct command *commands_pick(size_t count, char *const *words, size_t *used)
+{
+	const struct command *command = count > 0 ? commands_find(words[0]) : NULL;
+	char both[64];
+
+	*used = 1;
+	if (command || count < 2 ||
+	    snprintf(both, sizeof both, "%s %s", words[0], words[1]) >= (int)sizeof both)
+		return command;
+	*used = 2;
+	return commands_find(both);
 }

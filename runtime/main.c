@@ -39,23 +39,41 @@ static int usage_error(const struct error *err)
 	return EXIT_USAGE;
 }
 
-static const struct command *pick_command(const char *name, struct error *err)
+/* The words that may stand behind `group`, as a sentence says them; false: it is no group. */
+static bool list_group(const char *group, char *out, size_t size)
 {
-	const struct command *command = commands_find(name);
+	size_t length = strlen(group), used = 0;
+
+	for (const struct command *const *at = commands; *at && used < size; at++)
+		if (strncmp((*at)->name, group, length) == 0 && (*at)->name[length] == ' ')
+			used += (size_t)snprintf(out + used, size - used, "%s%s", used ? ", " : "",
+						 (*at)->name + length + 1);
+	return used > 0;
+}
+
+static const struct command *pick_command(size_t count, char *const *words, size_t *used,
+					  struct error *err)
+{
+	const struct command *command = commands_pick(count, words, used);
 	const char *names[64], *nearest;
-	size_t count = 0;
+	char group[128];
+	size_t known = 0;
 
 	if (command)
 		return command;
-	for (const struct command *const *at = commands; *at && count < 64; at++)
+	if (list_group(words[0], group, sizeof group)) {
+		(void)error_set(err, -1, "katavm %s is followed by one of: %s", words[0], group);
+		return NULL;
+	}
+	for (const struct command *const *at = commands; *at && known < 64; at++)
 		if (!(*at)->hidden)
-			names[count++] = (*at)->name;
-	nearest = options_nearest(name, names, count);
+			names[known++] = (*at)->name;
+	nearest = options_nearest(words[0], names, known);
 	if (nearest)
-		(void)error_set(err, -1, "there is no command \"%s\": did you mean %s?", name,
+		(void)error_set(err, -1, "there is no command \"%s\": did you mean %s?", words[0],
 				nearest);
 	else
-		(void)error_set(err, -1, "there is no command \"%s\": see katavm --help", name);
+		(void)error_set(err, -1, "there is no command \"%s\": see katavm --help", words[0]);
 	return NULL;
 }
 
@@ -82,7 +100,7 @@ static int katavm_main(size_t argc, char *const *argv)
 	char *const version[] = { word, NULL };
 	struct options options = { 0 };
 	struct error err;
-	size_t used;
+	size_t used, words;
 	int status;
 
 	if (argc == 1 && strcmp(argv[0], "--version") == 0)
@@ -93,8 +111,9 @@ static int katavm_main(size_t argc, char *const *argv)
 		status = options_flag(&options, "help") ? 0 : EXIT_USAGE;
 		usage_print_program(status == 0 ? stdout : stderr, commands);
 	} else {
-		command = pick_command(argv[used], &err);
-		status = command ? run_command(command, argc - used - 1, argv + used + 1, &options)
+		command = pick_command(argc - used, argv + used, &words, &err);
+		used += words;
+		status = command ? run_command(command, argc - used, argv + used, &options)
 				 : usage_error(&err);
 	}
 	options_finish(&options);

@@ -43,7 +43,7 @@ void usage_print_program(FILE *to, const struct command *const *commands)
 		    to);
 	for (; *commands; commands++)
 		if (!(*commands)->hidden)
-			(void)fprintf(to, "  %-12s %s\n", (*commands)->name, (*commands)->summary);
+			(void)fprintf(to, "  %-15s  %s\n", (*commands)->name, (*commands)->summary);
 	(void)fputs("\nFlags of every command:\n", to);
 	print_options(to, options_common);
 	(void)fputs("\nkatavm COMMAND --help tells more.\n", to);
@@ -118,6 +118,14 @@ static void man_later(FILE *to, const struct option_spec *table)
 	}
 }
 
+static void page_name(const struct command *command, char *out, size_t size)
+{
+	(void)snprintf(out, size, "katavm-%s", command->name);
+	for (char *at = out; *at; at++)
+		if (*at == ' ')
+			*at = '-';
+}
+
 static void man_head(FILE *to, const char *page, const char *summary)
 {
 	(void)fputs(".TH \"", to);
@@ -129,6 +137,15 @@ static void man_head(FILE *to, const char *page, const char *summary)
 	(void)fputs("\n.SH SYNOPSIS\n", to);
 }
 
+/* The page's name: katavm-volume-create. */
+static void put_page(FILE *to, const struct command *command)
+{
+	char page[64];
+
+	page_name(command, page, sizeof page);
+	put_roff(to, page);
+}
+
 static void man_program(FILE *to, const struct command *const *commands)
 {
 	man_head(to, "katavm", "run containers, each in its own virtual machine");
@@ -136,7 +153,9 @@ static void man_program(FILE *to, const struct command *const *commands)
 	for (; *commands; commands++) {
 		if ((*commands)->hidden)
 			continue;
-		(void)fprintf(to, ".TP\n\\fBkatavm\\-%s\\fR(1)\n", (*commands)->name);
+		(void)fputs(".TP\n\\fB", to);
+		put_page(to, *commands);
+		(void)fputs("\\fR(1)\n", to);
 		put_roff(to, (*commands)->summary);
 		(void)fputs(".\n", to);
 	}
@@ -148,7 +167,7 @@ static void man_command(FILE *to, const struct command *command)
 {
 	char page[64];
 
-	(void)snprintf(page, sizeof page, "katavm-%s", command->name);
+	page_name(command, page, sizeof page);
 	man_head(to, page, command->summary);
 	(void)fprintf(to, "\\fBkatavm %s\\fR [\\fIFLAGS\\fR] ", command->name);
 	put_roff(to, command->arguments);
@@ -198,6 +217,49 @@ static void bash_choices(FILE *to, const struct option_spec *table)
 	}
 }
 
+static size_t first_word(const struct command *command)
+{
+	return strcspn(command->name, " ");
+}
+
+/* Is it the first of its group? A command of one word is a group of its own. */
+static bool begins_group(const struct command *const *commands, const struct command *const *at)
+{
+	size_t size = first_word(*at);
+
+	return at == commands || strncmp(at[-1]->name, (*at)->name, size) != 0 ||
+	       first_word(at[-1]) != size;
+}
+
+static void bash_groups(FILE *to, const struct command *const *commands)
+{
+	for (const struct command *const *at = commands; *at; at++) {
+		size_t size = first_word(*at);
+
+		if ((*at)->name[size] == '\0' || !begins_group(commands, at))
+			continue;
+		(void)fprintf(to,
+			      "\tif [ \"$COMP_CWORD $word\" = \"2 %.*s\" ]; then\n"
+			      "\t\tCOMPREPLY=($(compgen -W \"",
+			      (int)size, (*at)->name);
+		for (const struct command *const *of = at;
+		     *of && (of == at || !begins_group(commands, of)); of++)
+			(void)fprintf(to, "%s ", (*of)->name + size + 1);
+		(void)fputs("--help\" -- \"$cur\"))\n\t\treturn\n\tfi\n", to);
+	}
+}
+
+static void bash_flags(FILE *to, const struct command *command)
+{
+	(void)fprintf(to, "\t\"%s\"%s)\n\t\tflags=\"", command->name,
+		      command->name[first_word(command)] ? "" : "\\ *");
+	put_words(to, command->options);
+	put_words(to, options_common);
+	(void)fputs("\"\n\t\tcase $prev in\n", to);
+	bash_choices(to, command->options);
+	(void)fputs("\t\tesac ;;\n", to);
+}
+
 /* Bash; zsh reads the same through bashcompinit. */
 static void print_bash(FILE *to, const struct command *const *commands)
 {
@@ -205,20 +267,17 @@ static void print_bash(FILE *to, const struct command *const *commands)
 		    "\tlocal prev=${COMP_WORDS[COMP_CWORD-1]} flags= commands=\"",
 		    to);
 	for (const struct command *const *at = commands; *at; at++)
-		if (!(*at)->hidden)
-			(void)fprintf(to, "%s%s", at == commands ? "" : " ", (*at)->name);
+		if (!(*at)->hidden && begins_group(commands, at))
+			(void)fprintf(to, "%s%.*s", at == commands ? "" : " ", (int)first_word(*at),
+				      (*at)->name);
 	(void)fputs("\"\n\tif [ \"$COMP_CWORD\" = 1 ]; then\n"
 		    "\t\tCOMPREPLY=($(compgen -W \"$commands --help --root\" -- \"$cur\"))\n"
-		    "\t\treturn\n\tfi\n\tcase $word in\n",
+		    "\t\treturn\n\tfi\n",
 		    to);
-	for (const struct command *const *at = commands; *at; at++) {
-		(void)fprintf(to, "\t%s)\n\t\tflags=\"", (*at)->name);
-		put_words(to, (*at)->options);
-		put_words(to, options_common);
-		(void)fputs("\"\n\t\tcase $prev in\n", to);
-		bash_choices(to, (*at)->options);
-		(void)fputs("\t\tesac ;;\n", to);
-	}
+	bash_groups(to, commands);
+	(void)fputs("\tcase \"$word ${COMP_WORDS[2]}\" in\n", to);
+	for (const struct command *const *at = commands; *at; at++)
+		bash_flags(to, *at);
 	(void)fputs("\tesac\n\tcase $cur in\n"
 		    "\t-*) COMPREPLY=($(compgen -W \"$flags\" -- \"$cur\")) ;;\n"
 		    "\t*) case $word in\n"
@@ -235,13 +294,45 @@ static void put_quoted(FILE *to, const char *text) /* for fish, in single quotes
 		(void)fprintf(to, *text == '\'' || *text == '\\' ? "\\%c" : "%c", *text);
 }
 
+/* The condition that all words of a command have been typed. */
+static void fish_seen(FILE *to, const char *command)
+{
+	size_t size = strcspn(command, " ");
+
+	(void)fprintf(to, "__fish_seen_subcommand_from %.*s", (int)size, command);
+	if (command[size])
+		(void)fprintf(to, "; and __fish_seen_subcommand_from %s", command + size + 1);
+}
+
+/* How its last word is offered. */
+static void fish_command(FILE *to, const struct command *const *commands,
+			 const struct command *const *at)
+{
+	const char *name = (*at)->name;
+	size_t size = first_word(*at);
+
+	if (begins_group(commands, at))
+		(void)fprintf(to, "complete -c katavm -f -n __fish_use_subcommand -a %.*s -d '",
+			      (int)size, name);
+	if (begins_group(commands, at) && name[size])
+		(void)fputs("a group of commands'\n", to);
+	if (name[size])
+		(void)fprintf(to,
+			      "complete -c katavm -f -n '__fish_seen_subcommand_from %.*s' "
+			      "-a %s -d '",
+			      (int)size, name, name + size + 1);
+	put_quoted(to, (*at)->summary);
+	(void)fputs("'\n", to);
+}
+
 static void fish_options(FILE *to, const char *command, const struct option_spec *table)
 {
 	for (; table && table->name; table++) {
 		if (!listed(table))
 			continue;
-		(void)fprintf(to, "complete -c katavm -n '__fish_seen_subcommand_from %s' -l %s",
-			      command, table->name);
+		(void)fputs("complete -c katavm -n '", to);
+		fish_seen(to, command);
+		(void)fprintf(to, "' -l %s", table->name);
 		if (table->letter)
 			(void)fprintf(to, " -s %c", table->letter);
 		if (table->value)
@@ -260,15 +351,12 @@ static void fish_options(FILE *to, const char *command, const struct option_spec
 
 static void print_fish(FILE *to, const struct command *const *commands)
 {
-	for (; *commands; commands++) {
-		if ((*commands)->hidden)
+	for (const struct command *const *at = commands; *at; at++) {
+		if ((*at)->hidden)
 			continue;
-		(void)fprintf(to, "complete -c katavm -f -n __fish_use_subcommand -a %s -d '",
-			      (*commands)->name);
-		put_quoted(to, (*commands)->summary);
-		(void)fputs("'\n", to);
-		fish_options(to, (*commands)->name, (*commands)->options);
-		fish_options(to, (*commands)->name, options_common);
+		fish_command(to, commands, at);
+		fish_options(to, (*at)->name, (*at)->options);
+		fish_options(to, (*at)->name, options_common);
 	}
 }
 

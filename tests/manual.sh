@@ -11,10 +11,11 @@ flags_of_page() {
 	sed -n '/^\.SH OPTIONS/,/^\.SH/s/.*\\fB\\-\\-\([^ ]*\)\\fR.*/\1/p' | sed 's/\\-/-/g' | sort
 }
 
-commands=$("$katavm" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p')
+commands=$("$katavm" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\( [a-z]*\)\?\)  .*/\1/p')
 [ "$(wc -w <<<"$commands")" -ge 4 ] || fail "--help lists only: $commands"
-for command in $commands; do
-	help=$("$katavm" "$command" --help) || fail "$command --help fails"
+while read -r command; do
+	# shellcheck disable=SC2086 # it may be two words
+	help=$("$katavm" $command --help) || fail "$command --help fails"
 	page=$("$katavm" man "$command") || fail "man $command fails"
 	difference=$(diff <(flags_of_help <<<"$help") <(flags_of_page <<<"$page")) ||
 		fail "$command: --help and the page differ: $difference"
@@ -23,7 +24,7 @@ for command in $commands; do
 		complaints=$(groff -man -ww -z - <<<"$page" 2>&1)
 		[ -z "$complaints" ] || fail "$command: $complaints"
 	fi
-done
+done <<<"$commands"
 
 "$katavm" completion bash | bash -n || fail "completion bash"
 words=$(bash -c 'eval "$("$1" completion bash)"; COMP_WORDS=(katavm run --pu); COMP_CWORD=2; _katavm
