@@ -99,3 +99,17 @@ long hostfd_ready_write(int fd, const void *from, size_t size)
 		size = PIPE_BUF;
 	return SYS_RETRY(write, fd, from, size);
 }
+
+long hostfd_ready_readv(int fd, const struct iovec *segments, unsigned count)
+{
+	enum hostfd_kind kind = hostfd_kind(fd);
+
+	return hostfd_try_readv(fd, &kind, segments, count);
+}
+
+long hostfd_ready_writev(int fd, const struct iovec *segments, unsigned count)
+{
+	enum hostfd_kind kind = hostfd_kind(fd);
+
+	return hostfd_try_writev(fd, &kind, segments, count);
+}

@@ -27,3 +27,8 @@ long hostfd_try_writev(int fd, enum hostfd_kind *kind, const struct iovec *segme
  * quicker. A write may be short. */
 long hostfd_ready_read(int fd, void *to, size_t size);
 long hostfd_ready_write(int fd, const void *from, size_t size);
+
+/* The same in segments, for sockets and descriptors with O_NONBLOCK alone: others are
+ * -EOPNOTSUPP. */
+long hostfd_ready_readv(int fd, const struct iovec *segments, unsigned count);
+long hostfd_ready_writev(int fd, const struct iovec *segments, unsigned count);

@@ -332,6 +332,22 @@ void io_write(struct io *io, struct io_op *op, int fd, const void *from, size_t 
 	start(io, op, IO_WRITE, fd, done);
 }
 
+void io_readv(struct io *io, struct io_op *op, int fd, const struct iovec *segments, unsigned count,
+	      io_done *done)
+{
+	op->segments = segments;
+	op->count = count;
+	start(io, op, IO_READV, fd, done);
+}
+
+void io_writev(struct io *io, struct io_op *op, int fd, const struct iovec *segments,
+	       unsigned count, io_done *done)
+{
+	op->segments = segments;
+	op->count = count;
+	start(io, op, IO_WRITEV, fd, done);
+}
+
 void io_poll(struct io *io, struct io_op *op, int fd, short events, io_done *done)
 {
 	op->mode = (uint32_t)events;

@@ -66,8 +66,8 @@ const char *io_backend_name(const struct io *io);
 unsigned io_busy_count(const struct io *io);
 
 /* Makes the calling thread the loop's thread; io_run does it if it was not done. After it the loop
- * needs only: io_uring_enter (or epoll_wait, epoll_ctl, preadv, pwritev, preadv2, pwritev2,
- * fdatasync, fallocate, accept4), read, write, futex. */
+ * needs only: io_uring_enter (or epoll_wait, epoll_ctl, readv, writev, preadv, pwritev, preadv2,
+ * pwritev2, recvmsg, sendmsg, fdatasync, fallocate, accept4), read, write, futex. */
 int io_attach(struct io *io);
 
 /* Serve until io_stop; 0, or -errno when the loop itself cannot go on. */
@@ -93,6 +93,12 @@ void io_fallocate(struct io *io, struct io_op *op, int fd, int mode, uint64_t of
 void io_read(struct io *io, struct io_op *op, int fd, void *to, size_t size, io_done *done);
 void io_write(struct io *io, struct io_op *op, int fd, const void *from, size_t size,
 	      io_done *done);
+/* The same in segments, which stay with the caller until done: for streams, and for taps and packet
+ * sockets, where each call is one packet. These descriptors must be O_NONBLOCK or sockets. */
+void io_readv(struct io *io, struct io_op *op, int fd, const struct iovec *segments, unsigned count,
+	      io_done *done);
+void io_writev(struct io *io, struct io_op *op, int fd, const struct iovec *segments,
+	       unsigned count, io_done *done);
 /* events: POLLIN, POLLOUT, ...; result: the events that came. One shot. Files that know no poll
  * are always ready. */
 void io_poll(struct io *io, struct io_op *op, int fd, short events, io_done *done);

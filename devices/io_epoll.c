@@ -45,10 +45,12 @@ static uint32_t wanted(const struct io_op *op)
 {
 	switch ((enum io_kind)op->kind) {
 	case IO_READ:
+	case IO_READV:
 	case IO_ACCEPT:
 	case IO_WATCH:
 		return EPOLLIN;
 	case IO_WRITE:
+	case IO_WRITEV:
 		return EPOLLOUT;
 	case IO_POLL:
 		return op->mode;
@@ -122,6 +124,10 @@ static long attempt(const struct io_op *op, uint32_t events)
 		return hostfd_ready_read(op->fd, op->single.iov_base, op->single.iov_len);
 	case IO_WRITE:
 		return hostfd_ready_write(op->fd, op->single.iov_base, op->single.iov_len);
+	case IO_READV:
+		return hostfd_ready_readv(op->fd, op->segments, op->count);
+	case IO_WRITEV:
+		return hostfd_ready_writev(op->fd, op->segments, op->count);
 	case IO_WATCH:
 		return SYS_RETRY(read, op->fd, op->single.iov_base, op->single.iov_len);
 	case IO_ACCEPT:

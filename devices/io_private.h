@@ -12,6 +12,8 @@ enum io_kind {
 	IO_FALLOCATE,
 	IO_READ,
 	IO_WRITE,
+	IO_READV,
+	IO_WRITEV,
 	IO_POLL,
 	IO_ACCEPT,
 	IO_WATCH,

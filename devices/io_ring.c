@@ -42,8 +42,8 @@ static void close_ring(struct io *io)
 /* Finished, or to be tried again. */
 static void complete(struct io *io, struct io_op *op, int result)
 {
-	bool is_stream = op->kind == IO_READ || op->kind == IO_WRITE || op->kind == IO_WATCH ||
-			 op->kind == IO_ACCEPT;
+	bool is_stream = op->kind == IO_READ || op->kind == IO_WRITE || op->kind == IO_READV ||
+			 op->kind == IO_WRITEV || op->kind == IO_WATCH || op->kind == IO_ACCEPT;
 
 	if (!op->cancelled &&
 	    (result == -EINTR ||
@@ -115,6 +115,12 @@ static void prepare(struct io_uring_sqe *sqe, struct io_op *op)
 		io_uring_prep_write(sqe, op->fd, op->single.iov_base, (unsigned)op->single.iov_len,
 				    here);
 		break;
+	case IO_READV:
+		io_uring_prep_readv(sqe, op->fd, op->segments, op->count, here);
+		break;
+	case IO_WRITEV:
+		io_uring_prep_writev(sqe, op->fd, op->segments, op->count, here);
+		break;
 	case IO_POLL:
 		io_uring_prep_poll_add(sqe, op->fd, op->mode);
 		break;
@@ -128,12 +134,17 @@ static void prepare(struct io_uring_sqe *sqe, struct io_op *op)
 	}
 }
 
+static bool waits_to_write(const struct io_op *op)
+{
+	return op->kind == IO_WRITE || op->kind == IO_WRITEV;
+}
+
 static void submit(struct io *io, struct io_op *op)
 {
 	struct io_uring_sqe *sqe = next_sqe(io);
 
 	if (op->stage == POLLS)
-		io_uring_prep_poll_add(sqe, op->fd, op->kind == IO_WRITE ? POLLOUT : POLLIN);
+		io_uring_prep_poll_add(sqe, op->fd, waits_to_write(op) ? POLLOUT : POLLIN);
 	else
 		prepare(sqe, op);
 	io_uring_sqe_set_data(sqe, op);

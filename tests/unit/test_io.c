@@ -122,6 +122,35 @@ IO_TEST(nonblocking_pipe_waits_too)
 	close(p[1]);
 }
 
+IO_TEST(segments_are_one_packet)
+{
+	int p[2];
+	struct seen seen = { 0 };
+	char a[3] = "", b[8] = "";
+	struct iovec in[] = { { a, 2 }, { b, sizeof b } }, out[] = { { "xy", 2 }, { "z", 1 } };
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, p), 0);
+	io_readv(io, &seen.op, p[0], in, 2, note);
+	cr_assert_eq(io_turn(io, 10), 0);
+	cr_assert_eq(seen.calls, 0);
+	cr_assert_eq(write(p[1], "1", 1), 1);
+	cr_assert_eq(write(p[1], "234", 3), 3);
+	turn_until(io, &seen, 1);
+	cr_assert_eq(seen.result, 1);
+	io_readv(io, &seen.op, p[0], in, 2, note);
+	turn_until(io, &seen, 2);
+	cr_assert_eq(seen.result, 3);
+	cr_assert_str_eq(a, "23");
+	cr_assert_str_eq(b, "4");
+	io_writev(io, &seen.op, p[0], out, 2, note);
+	turn_until(io, &seen, 3);
+	cr_assert_eq(seen.result, 3);
+	cr_assert_eq(read(p[1], b, sizeof b), 3);
+	cr_assert_str_eq(b, "xyz");
+	close(p[0]);
+	close(p[1]);
+}
+
 IO_TEST(cancelled_read_consumes_nothing)
 {
 	int p[2];
