@@ -8,7 +8,7 @@
  * it negotiates, opens the queues, and runs the verbs, all of them on the device thread. A device
  * embeds struct virtio_device as its first member.
  */
-enum { VIRTIO_MAX_QUEUES = 4, VIRTIO_MAX_CONFIG = 64 };
+enum { VIRTIO_MAX_QUEUES = 9, VIRTIO_MAX_CONFIG = 64 };
 
 struct io;
 struct virtio_device;

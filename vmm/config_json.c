@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <json-c/json.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { MAX_DEPTH = 8, MAX_FILE = 1 << 20 };
@@ -140,6 +141,57 @@ static int read_disks(const struct key *key, struct json_object *value, void *ou
 	return 0;
 }
 
+static const struct key net_keys[] = {
+	{ "tap", read_text, FIELD(config_net, tap), 0, 0 },
+	{ "mac", read_text, FIELD(config_net, mac), 0, 0 },
+	{ "mtu", read_number, FIELD(config_net, mtu), 68, 65535 },
+	{ "queues", read_number, FIELD(config_net, queues), 1, VMM_MAX_NET_PAIRS },
+	{ 0 },
+};
+
+/* Six pairs of digits, not all zero and no group's address. */
+static bool read_mac(struct config_net *net)
+{
+	uint8_t *mac = net->address, any = 0;
+	char end;
+
+	if (strlen(net->mac) != 17 || strspn(net->mac, "0123456789abcdefABCDEF:") != 17 ||
+	    sscanf(net->mac, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%c", &mac[0], &mac[1], &mac[2],
+		   &mac[3], &mac[4], &mac[5], &end) != 6)
+		return false;
+	for (int i = 0; i < VMM_MAC_SIZE; i++)
+		any |= mac[i];
+	return any && !(mac[0] & 1);
+}
+
+static int read_nets(const struct key *key, struct json_object *value, void *out, struct error *err)
+{
+	struct config_json *config = out;
+
+	if (!json_object_is_type(value, json_type_array) ||
+	    json_object_array_length(value) > VMM_MAX_NETS)
+		return error_set(err, -EINVAL, "\"%s\" must be an array of at most %d interfaces",
+				 key->name, VMM_MAX_NETS);
+	config->net_count = json_object_array_length(value);
+	for (size_t i = 0; i < config->net_count; i++) {
+		struct config_net *net = &config->nets[i];
+		int r;
+
+		net->queues = 1;
+		r = read_object(net_keys, "a network interface",
+				json_object_array_get_idx(value, i), net, err);
+		if (r < 0)
+			return r;
+		if (!net->tap[0])
+			return error_set(err, -EINVAL, "a network interface needs a \"tap\"");
+		if (!read_mac(net))
+			return error_set(err, -EINVAL,
+					 "a network interface needs a \"mac\" like "
+					 "02:00:00:00:00:01, of one interface");
+	}
+	return 0;
+}
+
 static int read_ports(const struct key *key, struct json_object *value, struct config_port *ports,
 		      size_t *count, struct error *err)
 {
@@ -199,6 +251,7 @@ static const struct key top_keys[] = {
 	{ "shared_memory", read_bool, FIELD(config_json, shared_memory), 0, 0 },
 	{ "console", read_console, FIELD(config_json, console), 0, 0 },
 	{ "disks", read_disks, 0, 0, 0, 0 },
+	{ "net", read_nets, 0, 0, 0, 0 },
 	{ "vsock", read_vsock, 0, 0, 0, 0 },
 	{ 0 },
 };

@@ -18,6 +18,13 @@ struct config_port { /* a Unix stream socket of the host and the port it is join
 	uint32_t port;
 };
 
+struct config_net {
+	char tap[16]; /* the interface's name */
+	char mac[24];
+	unsigned mtu, queues;
+	uint8_t address[VMM_MAC_SIZE]; /* what mac says */
+};
+
 struct config_json {
 	char kernel[PATH_MAX], initramfs[PATH_MAX]; /* initramfs may be "" */
 	char cmdline[VMM_CMDLINE_SIZE];
@@ -27,6 +34,8 @@ struct config_json {
 	    console; /* console: on stdout; true unless given as "none" */
 	size_t disk_count, listen_count, connect_count;
 	struct config_disk disks[VMM_MAX_DISKS];
+	size_t net_count;
+	struct config_net nets[VMM_MAX_NETS];
 	struct config_port listen[CONFIG_MAX_PORTS];  /* the socket is made; who connects reaches
 							 the guest's port */
 	struct config_port connect[CONFIG_MAX_PORTS]; /* who connects from the guest to the host's

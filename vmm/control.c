@@ -30,11 +30,27 @@ static bool is_text(const char *text, size_t size)
 	return memchr(text, 0, size) != NULL;
 }
 
+/* The descriptors of all interfaces; 0 when there is none or one makes no sense. */
+static size_t net_fd_count(const struct control_start *start)
+{
+	size_t sum = 0;
+
+	for (uint32_t i = 0; i < start->net_count && i < VMM_MAX_NETS; i++) {
+		if (start->nets[i].pair_count == 0 || start->nets[i].pair_count > VMM_MAX_NET_PAIRS)
+			return 0;
+		sum += start->nets[i].pair_count;
+	}
+	return sum;
+}
+
 static bool start_is_valid(const struct control_start *start, size_t fd_count)
 {
+	size_t net_fds = net_fd_count(start);
+
 	if (start->memory_mib < MIN_MEMORY_MIB || start->memory_mib > MAX_MEMORY_MIB ||
 	    start->vcpu_count == 0 || start->vcpu_count > VMM_MAX_VCPUS ||
-	    start->disk_count > VMM_MAX_DISKS)
+	    start->disk_count > VMM_MAX_DISKS || start->net_count > VMM_MAX_NETS ||
+	    (start->net_count > 0 && net_fds == 0))
 		return false;
 	if (start->huge_pages > 1 || start->has_initramfs > 1 || start->has_console > 1 ||
 	    start->shared_memory > 1 || !is_text(start->cmdline, sizeof start->cmdline))
@@ -43,7 +59,7 @@ static bool start_is_valid(const struct control_start *start, size_t fd_count)
 		if (start->disks[i].read_only > 1)
 			return false;
 	return fd_count ==
-	       2U + start->has_initramfs + start->has_console + (size_t)start->disk_count;
+	       2U + start->has_initramfs + start->has_console + (size_t)start->disk_count + net_fds;
 }
 
 static bool event_is_valid(const struct vmm_event *event)
@@ -186,9 +202,49 @@ static int check_config(const struct vmm_config *config, struct error *err)
 	if (config->disk_count > VMM_MAX_DISKS)
 		return error_set(err, -EINVAL, "%zu disks: %d are possible", config->disk_count,
 				 VMM_MAX_DISKS);
+	if (config->net_count > VMM_MAX_NETS)
+		return error_set(err, -EINVAL, "%zu network interfaces: %d are possible",
+				 config->net_count, VMM_MAX_NETS);
+	for (size_t i = 0; i < config->net_count; i++)
+		if (config->nets[i].pair_count < 1 ||
+		    config->nets[i].pair_count > VMM_MAX_NET_PAIRS)
+			return error_set(err, -EINVAL,
+					 "network interface: %u queue pairs: 1 to %d are possible",
+					 config->nets[i].pair_count, VMM_MAX_NET_PAIRS);
 	if (!is_text(config->cmdline, sizeof config->cmdline))
 		return error_set(err, -EINVAL, "kernel command line: not terminated");
 	return 0;
+}
+
+static size_t pack_nets(const struct vmm_config *config, struct control_start *start, int *fds)
+{
+	size_t count = 0;
+
+	start->net_count = (uint32_t)config->net_count;
+	for (size_t i = 0; i < config->net_count; i++) {
+		const struct vmm_net *net = &config->nets[i];
+
+		start->nets[i].mtu = net->mtu;
+		start->nets[i].pair_count = (uint8_t)net->pair_count;
+		memcpy(start->nets[i].mac, net->mac, VMM_MAC_SIZE);
+		for (unsigned pair = 0; pair < net->pair_count; pair++)
+			fds[count++] = net->fds[pair];
+	}
+	return count;
+}
+
+static void unpack_nets(const struct control_start *start, const int *fds, struct vmm_config *out)
+{
+	out->net_count = start->net_count;
+	for (size_t i = 0; i < start->net_count; i++) {
+		struct vmm_net *net = &out->nets[i];
+
+		net->mtu = start->nets[i].mtu;
+		net->pair_count = start->nets[i].pair_count;
+		memcpy(net->mac, start->nets[i].mac, VMM_MAC_SIZE);
+		for (unsigned pair = 0; pair < net->pair_count; pair++)
+			net->fds[pair] = *fds++;
+	}
 }
 
 int control_pack_config(const struct vmm_config *config, int kvm_fd, struct control_message *out,
@@ -221,6 +277,7 @@ int control_pack_config(const struct vmm_config *config, int kvm_fd, struct cont
 		memcpy(start->disks[i].serial, config->disks[i].serial, VMM_SERIAL_SIZE);
 		fds[count++] = config->disks[i].fd;
 	}
+	count += pack_nets(config, start, fds + count);
 	*fd_count = count;
 	return 0;
 }
@@ -249,4 +306,5 @@ void control_unpack_config(const struct control_start *start, const int *fds, in
 		out->disks[i].read_only = start->disks[i].read_only;
 		memcpy(out->disks[i].serial, start->disks[i].serial, VMM_SERIAL_SIZE);
 	}
+	unpack_nets(start, fds + next, out);
 }

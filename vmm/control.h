@@ -20,7 +20,7 @@ enum control_kind {
 	CONTROL_KINDS,
 };
 
-enum { CONTROL_MAX_FDS = VMM_MAX_DISKS + 4 };
+enum { CONTROL_MAX_FDS = VMM_MAX_DISKS + VMM_MAX_NETS * VMM_MAX_NET_PAIRS + 4 };
 
 struct control_start {
 	uint64_t memory_mib;
@@ -31,6 +31,11 @@ struct control_start {
 		uint8_t read_only;
 		char serial[VMM_SERIAL_SIZE];
 	} disks[VMM_MAX_DISKS];
+	uint32_t net_count;
+	struct {
+		uint16_t mtu;
+		uint8_t pair_count, mac[VMM_MAC_SIZE];
+	} nets[VMM_MAX_NETS];
 };
 
 struct control_port {

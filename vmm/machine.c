@@ -10,6 +10,7 @@
 #include "devices/virtio_blk.h"
 #include "devices/virtio_console.h"
 #include "devices/virtio_mmio.h"
+#include "devices/virtio_net.h"
 #include "devices/virtio_rng.h"
 #include "devices/virtio_vsock.h"
 #include "vmm/exit.h"
@@ -132,6 +133,29 @@ static int add_rng(struct machine *machine, struct error *err)
 	return attach(machine, device, err);
 }
 
+static int add_net(struct machine *machine, const struct vmm_net *net, struct error *err)
+{
+	struct virtio_net_setup setup = { .pair_count = net->pair_count, .mtu = net->mtu };
+	struct virtio_device *device;
+	int r = 0;
+
+	memcpy(setup.mac, net->mac, sizeof setup.mac);
+	for (unsigned i = 0; i < net->pair_count; i++) {
+		setup.fds[i] = (int)SYS(fcntl, net->fds[i], F_DUPFD_CLOEXEC, 0);
+		if (setup.fds[i] < 0 && r == 0)
+			r = setup.fds[i];
+	}
+	if (r == 0)
+		r = virtio_net_create(&setup, &device);
+	if (r < 0) {
+		for (unsigned i = 0; i < net->pair_count; i++)
+			close_fd(&setup.fds[i]);
+		return error_set(err, r, "network interface: %s",
+				 r == -EINVAL ? "it is no tap with packet headers" : sys_text(r));
+	}
+	return attach(machine, device, err);
+}
+
 /* The console first, so that it shows what the others do. */
 static int add_devices(struct machine *machine, const struct vmm_config *config, struct error *err)
 {
@@ -143,6 +167,8 @@ static int add_devices(struct machine *machine, const struct vmm_config *config,
 		r = add_rng(machine, err);
 	for (size_t i = 0; r == 0 && i < config->disk_count; i++)
 		r = add_disk(machine, &config->disks[i], err);
+	for (size_t i = 0; r == 0 && i < config->net_count; i++)
+		r = add_net(machine, &config->nets[i], err);
 	return r;
 }
 

@@ -8,9 +8,12 @@
 #include "vmm/vmm.h"
 
 #include <fcntl.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -75,6 +78,43 @@ static int open_files(const struct config_json *from, struct vmm_config *to, str
 		to->disks[i].read_only = disk->read_only;
 		memcpy(to->disks[i].serial, disk->serial, VMM_SERIAL_SIZE);
 		to->disk_count++;
+	}
+	return 0;
+}
+
+static int open_tap(const struct config_net *net, bool is_multi, struct error *err)
+{
+	struct ifreq request = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
+	own_fd fd = open_path("tap", "/dev/net/tun", O_RDWR, err);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	if (is_multi)
+		request.ifr_flags |= IFF_MULTI_QUEUE;
+	memcpy(request.ifr_name, net->tap, sizeof net->tap);
+	r = sys_ioctl(fd, TUNSETIFF, &request);
+	if (r < 0)
+		return error_set(err, r, "tap %s: %s", net->tap, sys_text(r));
+	return take_fd(&fd);
+}
+
+static int open_nets(const struct config_json *from, struct vmm_config *to, struct error *err)
+{
+	for (size_t i = 0; i < from->net_count; i++) {
+		const struct config_net *net = &from->nets[i];
+		struct vmm_net *out = &to->nets[i];
+
+		out->mtu = (uint16_t)net->mtu;
+		memcpy(out->mac, net->address, sizeof out->mac);
+		for (; out->pair_count < net->queues; out->pair_count++) {
+			int fd = open_tap(net, net->queues > 1, err);
+
+			if (fd < 0)
+				return fd;
+			out->fds[out->pair_count] = fd;
+		}
+		to->net_count++;
 	}
 	return 0;
 }
@@ -197,6 +237,8 @@ static int run(struct standalone *alone, struct error *err)
 	memcpy(config.cmdline, alone->config.cmdline, sizeof config.cmdline);
 	r = open_files(&alone->config, &config, err);
 	if (r == 0)
+		r = open_nets(&alone->config, &config, err);
+	if (r == 0)
 		r = vmm_create(&alone->vmm, err);
 	if (r == 0)
 		r = vmm_start(alone->vmm, &config, err);
@@ -218,6 +260,8 @@ static int usage(FILE *out, int status)
 	    "\"shared_memory\": false,\n"
 	    "   \"console\": \"stdout\" or \"none\",\n"
 	    "   \"disks\": [{\"path\": \"d.img\", \"serial\": \"d0\", \"readonly\": true}],\n"
+	    "   \"net\": [{\"tap\": \"tap0\", \"mac\": \"02:00:00:00:00:01\", \"mtu\": 1500, "
+	    "\"queues\": 1}],\n"
 	    "   \"vsock\": {\"listen\": [{\"port\": 5000, \"path\": \"in.sock\"}],\n"
 	    "             \"connect\": [{\"port\": 1024, \"path\": \"out.sock\"}]}}\n\n"
 	    "Only \"kernel\" is needed. Who connects to in.sock reaches the guest's port; when the "

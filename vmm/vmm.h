@@ -18,12 +18,24 @@ enum {
 	VMM_CMDLINE_SIZE = 1024,
 	VMM_SERIAL_SIZE = 20, /* virtio 1.3 section 5.2.6: not terminated when full */
 	VMM_GUEST_CID = 3,
+	VMM_MAX_NETS = 8,
+	VMM_MAX_NET_PAIRS = 4,
+	VMM_MAC_SIZE = 6,
 };
 
 struct vmm_disk {
 	int fd; /* a regular file or a block device, raw */
 	bool read_only;
 	char serial[VMM_SERIAL_SIZE]; /* how the guest finds it: /sys/block/vdX/serial */
+};
+
+struct vmm_net {             /* a network interface of the guest; in the guest's order */
+	unsigned pair_count; /* queue pairs, 1..VMM_MAX_NET_PAIRS */
+	/* One for each pair: queues of one tap, opened with IFF_NO_PI, IFF_VNET_HDR and, where
+	 * there are several, IFF_MULTI_QUEUE. The VMM makes them O_NONBLOCK. */
+	int fds[VMM_MAX_NET_PAIRS];
+	uint8_t mac[VMM_MAC_SIZE]; /* the guest's side */
+	uint16_t mtu;              /* told to the guest; 0: nothing is */
 };
 
 struct vmm_config {
@@ -37,6 +49,8 @@ struct vmm_config {
 	char cmdline[VMM_CMDLINE_SIZE]; /* added behind katavm's own kernel parameters */
 	size_t disk_count;
 	struct vmm_disk disks[VMM_MAX_DISKS];
+	size_t net_count;
+	struct vmm_net nets[VMM_MAX_NETS];
 };
 
 enum vmm_end { /* why the VM is no more; its process stays for vmm_dump_log until vmm_destroy */

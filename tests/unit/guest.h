@@ -113,7 +113,7 @@ static inline uint32_t guest_start(struct guest *guest, uint64_t features)
 {
 	features |= UINT64_C(1) << VIRTIO_F_VERSION_1;
 	guest_write(guest, VIRTIO_MMIO_STATUS, 0);
-	memset(guest_ram, 0, VIRTIO_MAX_QUEUES * GUEST_RINGS);
+	memset(guest_ram, 0, virtio_mmio_queue_count(guest->mmio) * GUEST_RINGS);
 	memset(guest->offered, 0, sizeof guest->offered);
 	memset(guest->seen, 0, sizeof guest->seen);
 	guest_write(guest, VIRTIO_MMIO_STATUS, 1);

@@ -27,12 +27,21 @@ Test(config_json, most)
 			   "\"console\":\"none\","
 			   "\"disks\":[{\"path\":\"a\"},{\"path\":\"b\",\"serial\":\"s\","
 			   "\"readonly\":true}],"
+			   "\"net\":[{\"tap\":\"t0\",\"mac\":\"02:00:00:00:0a:FF\",\"mtu\":1400,"
+			   "\"queues\":4},{\"tap\":\"t1\",\"mac\":\"02:00:00:00:00:01\"}],"
 			   "\"vsock\":{\"listen\":[{\"port\":5,\"path\":\"l\"}],"
 			   "\"connect\":[{\"port\":1024,\"path\":\"c\"}]}}"),
 		     0, "%s", err.text);
 	cr_assert_eq(config.disk_count, 2);
 	cr_assert(config.disks[1].read_only);
 	cr_assert_str_eq(config.disks[1].serial, "s");
+	cr_assert_eq(config.net_count, 2);
+	cr_assert_str_eq(config.nets[0].tap, "t0");
+	cr_assert_eq(config.nets[0].queues, 4);
+	cr_assert_eq(config.nets[0].mtu, 1400);
+	cr_assert_eq(config.nets[0].address[5], 0xff);
+	cr_assert_eq(config.nets[1].queues, 1);
+	cr_assert_eq(config.nets[1].mtu, 0);
 	cr_assert_eq(config.listen[0].port, 5);
 	cr_assert_str_eq(config.connect[0].path, "c");
 	cr_assert_not(config.console);
@@ -53,6 +62,16 @@ Test(config_json, refused)
 		"{\"kernel\":\"k\",\"memory_mib\":18446744073709551615}",
 		"{\"kernel\":\"k\",\"console\":\"serial\"}",
 		"{\"kernel\":\"k\",\"console\":null}",
+		"{\"kernel\":\"k\",\"net\":[{\"tap\":\"t\"}]}",
+		"{\"kernel\":\"k\",\"net\":[{\"mac\":\"02:00:00:00:00:01\"}]}",
+		"{\"kernel\":\"k\",\"net\":[{\"tap\":\"t\",\"mac\":\"01:00:00:00:00:01\"}]}",
+		"{\"kernel\":\"k\",\"net\":[{\"tap\":\"t\",\"mac\":\"00:00:00:00:00:00\"}]}",
+		"{\"kernel\":\"k\",\"net\":[{\"tap\":\"t\",\"mac\":\"02:00:00:00:00:1\"}]}",
+		"{\"kernel\":\"k\",\"net\":[{\"tap\":\"t\",\"mac\":\"02:00:00:00:00:011\"}]}",
+		"{\"kernel\":\"k\",\"net\":[{\"tap\":\"1234567890123456\","
+		"\"mac\":\"02:00:00:00:00:01\"}]}",
+		"{\"kernel\":\"k\",\"net\":[{\"tap\":\"t\",\"mac\":\"02:00:00:00:00:01\","
+		"\"queues\":5}]}",
 		"{\"kernel\":\"k\",\"disks\":{}}",
 		"{\"kernel\":\"k\",\"disks\":[{}]}",
 		"{\"kernel\":\"k\",\"disks\":[null]}",

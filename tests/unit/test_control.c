@@ -40,6 +40,23 @@ Test(control, start)
 	cr_assert_eq(parse(&message, START_SIZE, 4), -EPROTO);
 }
 
+Test(control, start_with_interfaces)
+{
+	struct control_message message = start();
+
+	message.body.start.net_count = 2;
+	cr_assert_eq(parse(&message, START_SIZE, 2), -EPROTO);
+	message.body.start.nets[0].pair_count = 4;
+	cr_assert_eq(parse(&message, START_SIZE, 6), -EPROTO);
+	message.body.start.nets[1].pair_count = 1;
+	cr_assert_eq(parse(&message, START_SIZE, 7), 0);
+	cr_assert_eq(parse(&message, START_SIZE, 6), -EPROTO);
+	message.body.start.nets[1].pair_count = 5;
+	cr_assert_eq(parse(&message, START_SIZE, 11), -EPROTO);
+	message.body.start.net_count = VMM_MAX_NETS + 1;
+	cr_assert_eq(parse(&message, START_SIZE, 7), -EPROTO);
+}
+
 Test(control, start_ranges)
 {
 	struct control_message message = start();

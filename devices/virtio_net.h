@@ -1,0 +1,27 @@
+#pragma once
+#include "devices/virtio.h"
+
+/*
+ * A network interface (virtio 1.3 section 5.1) on a tap, or on any descriptor that gives and takes
+ * one packet a call, each behind a virtio_net_hdr of 12 bytes: a packet socket in tests.
+ */
+enum { VIRTIO_NET_MAX_PAIRS = 4, VIRTIO_NET_MAC_SIZE = 6 };
+
+struct virtio_net_setup {
+	unsigned pair_count; /* queue pairs, 1..VIRTIO_NET_MAX_PAIRS; with more than one, the
+				driver is told of them */
+	/* One for each pair: queues of one tap, opened with IFF_NO_PI and IFF_VNET_HDR (and
+	 * IFF_MULTI_QUEUE). Ownership passes on success. They are made O_NONBLOCK. */
+	int fds[VIRTIO_NET_MAX_PAIRS];
+	uint8_t mac[VIRTIO_NET_MAC_SIZE];
+	uint16_t mtu; /* told to the driver; 0: nothing is */
+};
+
+/* -EINVAL: no tap with packet headers. Offloads are those the host's tap knows; the driver chooses
+ * among them. */
+int virtio_net_create(const struct virtio_net_setup *config, struct virtio_device **out);
+
+/* On the device thread, or before the loop runs. Tells the driver that the cable is in or out;
+ * while it is out, nothing is received and what the guest sends is dropped. With the cable back the
+ * driver is asked to announce itself (5.1.6.5.4). */
+void virtio_net_set_link(struct virtio_device *device, bool up);

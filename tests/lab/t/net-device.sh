@@ -1,0 +1,111 @@
+#!/bin/bash
+# The network device alone: a guest of busybox on a tap, under katavm vmm.
+# timeout: 1800
+. "$(dirname "$0")/../lib.sh"
+kernel=${KATAVM_TEST_KERNEL:-$(dirname "$(readlink -f "$(command -v katavm)")")/../lib/katavm/vmlinux}
+modprobe tun
+
+mkdir -p "$work/root/bin"
+cp /bin/busybox "$work/root/bin/"
+# The guest's first program does what the kernel's command line says behind "do=", words separated by commas.
+cat >"$work/root/init" <<'END'
+#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mkdir -p /proc /sys /dev
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad
+ip link set eth0 up
+ip addr add 10.99.0.2/24 dev eth0
+ip addr add fd99::2/64 dev eth0
+eval "$(sed -n 's/.*do="\([^"]*\)".*/\1/p' /proc/cmdline)"
+poweroff -f
+END
+chmod 755 "$work/root/init"
+(cd "$work/root" && find . | cpio --quiet -o -H newc) >"$work/initramfs.cpio"
+
+tap() { # [ARGUMENT...]: a new tap with the host's address
+	ip link del t0 2>/dev/null
+	ip tuntap add t0 mode tap vnet_hdr "$@" && ip link set t0 up
+	ip addr add 10.99.0.1/24 dev t0
+	ip addr add fd99::1/64 dev t0 nodad
+}
+guest() { # COMMANDS [KEYS]: runs them in a guest on t0
+	cat >"$work/vm.json" <<-END
+		{"kernel": "$kernel", "initramfs": "$work/initramfs.cpio", "vcpus": ${vcpus:-1},
+		"cmdline": "quiet do=\"$1\"",
+		"net": [{"tap": "t0", "mac": "02:00:00:00:00:07"${2:+, $2}}]}
+	END
+	sed -i 's/do="\(.*\)"",$/do=\\"\1\\"",/' "$work/vm.json"
+	timeout -k 1 600 katavm vmm --config "$work/vm.json"
+}
+
+tap
+expect_match "a guest reaches the host" "3 packets received" guest "ping -c 3 -i 0.2 10.99.0.1"
+expect_match "with IPv6, too" "2 packets received" guest "ping -c 2 -i 0.2 fd99::1"
+expect_match "its hardware address is the one given" "02:00:00:00:00:07" guest "ip link show eth0"
+expect_match "its MTU is the one given" "mtu 1280 " guest "ip link show eth0" '"mtu": 1280'
+expect_match "a ping of 60 KB in fragments" "2 packets received" guest "ping -c 2 -i 0.2 -s 60000 10.99.0.1"
+
+# 40 MB each way, compared by their sums. The tap gives and takes unfinished segments of up to 64 KiB.
+head -c 40000000 /dev/urandom >"$work/sent"
+sum=$(md5sum <"$work/sent" | cut -d' ' -f1)
+serve() { # makes the file be sent to whoever connects
+	python3 - "$work/sent" <<-'END' &
+		import socket, sys
+		server = socket.create_server(('10.99.0.1', 5001)); peer, _ = server.accept()
+		peer.sendfile(open(sys.argv[1], 'rb'))
+	END
+	until ss -ltn | grep -q :5001; do sleep 0.1; done
+}
+download() { serve; guest "nc 10.99.0.1 5001 | md5sum" "$@"; }
+upload() {
+	python3 - "$work/came" <<-'END' &
+		import socket, sys
+		server = socket.create_server(('10.99.0.1', 5002)); peer, _ = server.accept()
+		out = open(sys.argv[1], 'wb')
+		while chunk := peer.recv(1 << 20): out.write(chunk)
+	END
+	until ss -ltn | grep -q :5002; do sleep 0.1; done
+	guest "nc 10.99.0.1 5001 | nc -w 1 10.99.0.1 5002" "$@"
+	wait
+}
+expect_match "40 MB come in whole" "^$sum" download
+through() { serve; upload "$@"; }
+check "and go out whole" through
+check "unchanged" cmp "$work/sent" "$work/came"
+[ ! -e "$work/came" ] || rm "$work/came"
+segments() { # of more than an MTU, seen on the tap while 40 MB come in
+	local before after
+	before=$(cat /sys/class/net/t0/statistics/tx_packets)
+	download >/dev/null
+	after=$(cat /sys/class/net/t0/statistics/tx_packets)
+	echo "$((after - before)) packets"
+}
+expect_match "in segments of much more than an MTU" "^[1-9][0-9]{2,3} packets" segments
+
+tap multi_queue
+vcpus=2
+expect_match "two queue pairs" "3 packets received" \
+	guest "ls /sys/class/net/eth0/queues; ping -c 3 -i 0.2 10.99.0.1" '"queues": 2'
+expect_match "are both in the guest" "rx-1" guest "ls /sys/class/net/eth0/queues" '"queues": 2'
+expect_match "and carry 40 MB" "^$sum" download '"queues": 2'
+vcpus=1
+
+tap
+gone() { # the tap is removed while the guest runs
+	guest "echo ready; while [ \$(cat /sys/class/net/eth0/carrier) = 1 ]; do sleep 0.1; done; echo carrier lost; ping -c 1 -W 1 10.99.0.1; echo lives" >"$work/log" 2>&1 &
+	local vmm=$!
+	until grep -qs ready "$work/log"; do sleep 0.2; done
+	ip link del t0
+	wait "$vmm"
+	cat "$work/log"
+}
+observe gone
+case $output in *"carrier lost"*lives*"powered off"*) pass "a tap that is removed takes the link down, and the VM lives" ;;
+*) seen | fail "a tap that is removed takes the link down, and the VM lives" ;; esac
+case $output in *"the link is down"*) pass "the log says so" ;; *) seen | fail "the log says so" ;; esac
+
+chmod 755 "$work"
+expect_failure "no rights to make a tap" 125 "tap t0: Operation not permitted" \
+	setpriv --reuid 65534 --clear-groups --inh-caps=-all --bounding-set=-all bash -c "exec katavm vmm --config $work/vm.json"
