@@ -106,10 +106,26 @@ static int read_object(const struct key *keys, const char *where, struct json_ob
 
 #define FIELD(type, name) offsetof(struct type, name), sizeof(((struct type *)0)->name)
 
+static const struct key rate_keys[] = {
+	{ "bytes", read_number, FIELD(vmm_rate, bytes), 0, UINT64_C(1) << 40 },
+	{ "bytes_burst", read_number, FIELD(vmm_rate, bytes_burst), 0, UINT64_C(1) << 40 },
+	{ "operations", read_number, FIELD(vmm_rate, operations), 0, UINT64_C(1) << 40 },
+	{ "operations_burst", read_number, FIELD(vmm_rate, operations_burst), 0,
+	  UINT64_C(1) << 40 },
+	{ 0 },
+};
+
+static int read_rate(const struct key *key, struct json_object *value, void *out, struct error *err)
+{
+	return read_object(rate_keys, "\"rate\"", value, (char *)out + key->offset, err);
+}
+
 static const struct key disk_keys[] = {
 	{ "path", read_text, FIELD(config_disk, path), 0, 0 },
 	{ "serial", read_text, FIELD(config_disk, serial), 0, 0 },
 	{ "readonly", read_bool, FIELD(config_disk, read_only), 0, 0 },
+	{ "direct", read_bool, FIELD(config_disk, direct), 0, 0 },
+	{ "rate", read_rate, FIELD(config_disk, rate), 0, 0 },
 	{ 0 },
 };
 

@@ -10,7 +10,8 @@ enum { CONFIG_MAX_PORTS = 16 };
 struct config_disk {
 	char path[PATH_MAX];
 	char serial[VMM_SERIAL_SIZE + 1];
-	bool read_only;
+	bool read_only, direct; /* direct: opened with O_DIRECT */
+	struct vmm_rate rate;
 };
 
 struct config_port { /* a Unix stream socket of the host and the port it is joined to */

@@ -273,6 +273,7 @@ int control_pack_config(const struct vmm_config *config, int kvm_fd, struct cont
 	if (start->has_console)
 		fds[count++] = config->console_fd;
 	for (size_t i = 0; i < config->disk_count; i++) {
+		start->disks[i].rate = config->disks[i].rate;
 		start->disks[i].read_only = config->disks[i].read_only;
 		memcpy(start->disks[i].serial, config->disks[i].serial, VMM_SERIAL_SIZE);
 		fds[count++] = config->disks[i].fd;
@@ -303,6 +304,7 @@ void control_unpack_config(const struct control_start *start, const int *fds, in
 	memcpy(out->cmdline, start->cmdline, sizeof out->cmdline);
 	for (size_t i = 0; i < start->disk_count; i++) {
 		out->disks[i].fd = fds[next++];
+		out->disks[i].rate = start->disks[i].rate;
 		out->disks[i].read_only = start->disks[i].read_only;
 		memcpy(out->disks[i].serial, start->disks[i].serial, VMM_SERIAL_SIZE);
 	}

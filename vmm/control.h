@@ -28,6 +28,7 @@ struct control_start {
 	uint8_t huge_pages, has_initramfs, has_console, shared_memory; /* 0 or 1 */
 	char cmdline[VMM_CMDLINE_SIZE];
 	struct {
+		struct vmm_rate rate;
 		uint8_t read_only;
 		char serial[VMM_SERIAL_SIZE];
 	} disks[VMM_MAX_DISKS];

@@ -54,7 +54,12 @@ static int attach(struct machine *machine, struct virtio_device *device, struct 
 
 static int add_disk(struct machine *machine, const struct vmm_disk *disk, struct error *err)
 {
-	struct virtio_blk_config config = { .read_only = disk->read_only };
+	struct virtio_blk_config config = { .read_only = disk->read_only,
+					    .limit = { .bytes_rate = disk->rate.bytes,
+						       .bytes_burst = disk->rate.bytes_burst,
+						       .operations_rate = disk->rate.operations,
+						       .operations_burst =
+							   disk->rate.operations_burst } };
 	own_fd fd = (int)SYS(fcntl, disk->fd, F_DUPFD_CLOEXEC, 0);
 	struct virtio_device *device;
 	int r;

@@ -70,12 +70,14 @@ static int open_files(const struct config_json *from, struct vmm_config *to, str
 	}
 	for (size_t i = 0; i < from->disk_count; i++) {
 		const struct config_disk *disk = &from->disks[i];
-		int fd = open_path("disk", disk->path, disk->read_only ? O_RDONLY : O_RDWR, err);
+		int flags = (disk->read_only ? O_RDONLY : O_RDWR) | (disk->direct ? O_DIRECT : 0);
+		int fd = open_path("disk", disk->path, flags, err);
 
 		if (fd < 0)
 			return fd;
 		to->disks[i].fd = fd;
 		to->disks[i].read_only = disk->read_only;
+		to->disks[i].rate = disk->rate;
 		memcpy(to->disks[i].serial, disk->serial, VMM_SERIAL_SIZE);
 		to->disk_count++;
 	}
@@ -259,7 +261,9 @@ static int usage(FILE *out, int status)
 	    "   \"memory_mib\": 512, \"vcpus\": 1, \"huge_pages\": false, "
 	    "\"shared_memory\": false,\n"
 	    "   \"console\": \"stdout\" or \"none\",\n"
-	    "   \"disks\": [{\"path\": \"d.img\", \"serial\": \"d0\", \"readonly\": true}],\n"
+	    "   \"disks\": [{\"path\": \"d.img\", \"serial\": \"d0\", \"readonly\": true, "
+	    "\"direct\": false,\n"
+	    "              \"rate\": {\"bytes\": 0, \"operations\": 0}}],\n"
 	    "   \"net\": [{\"tap\": \"tap0\", \"mac\": \"02:00:00:00:00:01\", \"mtu\": 1500, "
 	    "\"queues\": 1}],\n"
 	    "   \"vsock\": {\"listen\": [{\"port\": 5000, \"path\": \"in.sock\"}],\n"

@@ -23,9 +23,17 @@ enum {
 	VMM_MAC_SIZE = 6,
 };
 
+/* How much of a device the guest may use each second, and what it may save up; a rate of 0 is no
+ * limit, a burst of 0 is a tenth of a second's worth. */
+struct vmm_rate {
+	uint64_t bytes, bytes_burst, operations, operations_burst;
+};
+
 struct vmm_disk {
-	int fd; /* a regular file or a block device, raw */
+	int fd; /* a regular file or a block device, raw; may have been opened with O_DIRECT, then
+		   its size is a multiple of its blocks */
 	bool read_only;
+	struct vmm_rate rate;
 	char serial[VMM_SERIAL_SIZE]; /* how the guest finds it: /sys/block/vdX/serial */
 };
 

@@ -26,7 +26,8 @@ Test(config_json, most)
 			   "\"memory_mib\":5120,\"huge_pages\":true,\"shared_memory\":true,"
 			   "\"console\":\"none\","
 			   "\"disks\":[{\"path\":\"a\"},{\"path\":\"b\",\"serial\":\"s\","
-			   "\"readonly\":true}],"
+			   "\"readonly\":true,\"direct\":true,"
+			   "\"rate\":{\"bytes\":1048576,\"operations_burst\":7}}],"
 			   "\"net\":[{\"tap\":\"t0\",\"mac\":\"02:00:00:00:0a:FF\",\"mtu\":1400,"
 			   "\"queues\":4},{\"tap\":\"t1\",\"mac\":\"02:00:00:00:00:01\"}],"
 			   "\"vsock\":{\"listen\":[{\"port\":5,\"path\":\"l\"}],"
@@ -34,6 +35,10 @@ Test(config_json, most)
 		     0, "%s", err.text);
 	cr_assert_eq(config.disk_count, 2);
 	cr_assert(config.disks[1].read_only);
+	cr_assert(config.disks[1].direct);
+	cr_assert_not(config.disks[0].direct);
+	cr_assert_eq(config.disks[1].rate.bytes, 1 << 20);
+	cr_assert_eq(config.disks[1].rate.operations_burst, 7);
 	cr_assert_str_eq(config.disks[1].serial, "s");
 	cr_assert_eq(config.net_count, 2);
 	cr_assert_str_eq(config.nets[0].tap, "t0");
@@ -75,6 +80,8 @@ Test(config_json, refused)
 		"{\"kernel\":\"k\",\"disks\":{}}",
 		"{\"kernel\":\"k\",\"disks\":[{}]}",
 		"{\"kernel\":\"k\",\"disks\":[null]}",
+		"{\"kernel\":\"k\",\"disks\":[{\"path\":\"p\",\"rate\":{\"iops\":1}}]}",
+		"{\"kernel\":\"k\",\"disks\":[{\"path\":\"p\",\"rate\":5}]}",
 		"{\"kernel\":\"k\",\"disks\":[{\"path\":\"p\",\"serial\":"
 		"\"123456789012345678901\"}]}",
 		"{\"kernel\":\"k\",\"vsock\":{\"listen\":[{\"port\":0,\"path\":\"p\"}]}}",
