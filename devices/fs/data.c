@@ -1,0 +1,293 @@
+/*
+ * Open files and their bytes. Data goes straight between the file and guest memory. What the host
+ * has in its page cache is read at once; what a disk has to be asked for is read by the ring, and
+ * so is a large write, so that neither holds up other requests.
+ */
+#include "base/container_of.h"
+#include "devices/fs/fs_private.h"
+
+#include <sys/uio.h>
+
+enum { WRITE_AT_ONCE = 64 * 1024 };
+
+int fs_op_open(struct fs *fs, struct fs_call *call, struct fs_node *node)
+{
+	uint32_t wanted = FS_BODY(call, struct fuse_open_in)->flags;
+	struct fuse_open_out *out = FS_ANSWER(fs, struct fuse_open_out);
+	int flags = (int)(wanted & (O_ACCMODE | O_APPEND | O_TRUNC)), r;
+	struct fs_handle *handle;
+	struct statx status;
+	own_fd fd = -EBADF;
+
+	if (node->type != S_IFREG)
+		return node->type == S_IFDIR ? -EISDIR : -EACCES;
+	if (fs->config.read_only && ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC)))
+		return -EROFS;
+	fd = fs_node_open(fs, node, flags, &status);
+	if (fd < 0)
+		return fd;
+	r = fs_handle_new(fs, node, fd, &handle);
+	if (r < 0)
+		return r;
+	(void)take_fd(&fd);
+	*out = (struct fuse_open_out){ .fh = handle->id };
+	if (fs->config.cache == FS_CACHE_NEVER)
+		out->open_flags = FOPEN_DIRECT_IO;
+	else /* with FS_CACHE_AUTO the guest drops its pages when size or time differ */
+		out->open_flags = FOPEN_KEEP_CACHE;
+	if ((flags & O_ACCMODE) == O_RDONLY)
+		out->open_flags |= FOPEN_NOFLUSH; /* its locks go with fs_op_release */
+	return sizeof *out;
+}
+
+int fs_op_release(struct fs *fs, struct fs_call *call, struct fs_node *node)
+{
+	struct fs_handle *handle =
+	    fs_handle_find(fs, FS_BODY(call, struct fuse_release_in)->fh, node);
+
+	if (!handle)
+		return -EBADF;
+	fs_handle_release(fs, handle);
+	fs_locks_retry(fs);
+	return 0;
+}
+
+int fs_op_flush(struct fs *fs, struct fs_call *call, struct fs_node *node)
+{
+	const struct fuse_flush_in *in = FS_BODY(call, struct fuse_flush_in);
+
+	if (!fs_handle_find(fs, in->fh, node))
+		return -EBADF;
+	if (node->locks) {
+		fs_locks_drop(node, NULL, &in->lock_owner);
+		fs_locks_retry(fs);
+	}
+	return 0;
+}
+
+static struct fs_handle *file_of(struct fs *fs, uint64_t id, const struct fs_node *node)
+{
+	struct fs_handle *handle = fs_handle_find(fs, id, node);
+
+	return handle && node->type == S_IFREG ? handle : NULL;
+}
+
+/* ---- read ---- */
+
+static void was_read(struct io_op *op, int result)
+{
+	fs_finish(container_of(op, struct fs_call, op), result);
+}
+
+static void read_later(struct fs *fs, struct fs_call *call, struct fs_handle *handle,
+		       unsigned count, uint64_t offset)
+{
+	call->handle = handle;
+	fs_handle_hold(handle);
+	io_readv_at(fs->config.io, &call->op, handle->fd, call->segments, count, offset, was_read);
+}
+
+/* Answers by itself what is there at once: as fs_finish does, for a request never counted. */
+static int answer_read(struct fs_call *call, size_t size)
+{
+	struct fuse_out_header out = { .len = (uint32_t)(sizeof out + size),
+				       .unique = call->in.unique };
+
+	call->chain.write_position = 0;
+	(void)chain_put(&call->chain, &out);
+	call->chain.write_position += size;
+	return FS_ANSWERED;
+}
+
+/* Less was read than wanted: the end of the file, or of what is in memory? */
+static bool is_end(const struct fs_handle *handle, uint64_t position)
+{
+	struct stat status;
+
+	return SYS(fstat, handle->fd, &status) == 0 && position >= (uint64_t)status.st_size;
+}
+
+int fs_op_read(struct fs *fs, struct fs_call *call, struct fs_node *node)
+{
+	struct fuse_read_in in = *FS_BODY(call, struct fuse_read_in);
+	struct fs_handle *handle = file_of(fs, in.fh, node);
+	size_t covered;
+	unsigned count;
+	long n;
+
+	if (!handle)
+		return -EBADF;
+	if (in.offset > INT64_MAX)
+		return -EINVAL;
+	if (chain_writable(&call->chain) < sizeof(struct fuse_out_header) + in.size)
+		return -EINVAL;
+	call->chain.write_position = sizeof(struct fuse_out_header);
+	count = chain_peek_writable(&call->chain, in.size, call->segments, CHAIN_MAX_SEGMENTS,
+				    &covered);
+	n = SYS_RETRY(preadv2, handle->fd, call->segments, (int)count, (off_t)in.offset,
+		      RWF_NOWAIT);
+	if (n >= 0 && ((size_t)n == covered || is_end(handle, in.offset + (uint64_t)n)))
+		return answer_read(call, (size_t)n);
+	if (n < 0 && n != -EAGAIN && n != -EOPNOTSUPP)
+		return (int)n;
+	read_later(fs, call, handle, count, in.offset);
+	return FS_PENDING;
+}
+
+/* ---- write ---- */
+
+static int written(struct fs *fs, long n)
+{
+	struct fuse_write_out *out = FS_ANSWER(fs, struct fuse_write_out);
+
+	if (n < 0)
+		return (int)n;
+	*out = (struct fuse_write_out){ .size = (uint32_t)n };
+	return sizeof *out;
+}
+
+static void was_written(struct io_op *op, int result)
+{
+	struct fs_call *call = container_of(op, struct fs_call, op);
+
+	fs_finish(call, written(call->fs, result));
+}
+
+int fs_op_write(struct fs *fs, struct fs_call *call, struct fs_node *node)
+{
+	struct fuse_write_in in = *FS_BODY(call, struct fuse_write_in);
+	struct fs_handle *handle = file_of(fs, in.fh, node);
+	size_t covered;
+	unsigned count;
+
+	if (!handle)
+		return -EBADF;
+	if (in.offset > INT64_MAX || in.size > call->body_size - sizeof in)
+		return -EINVAL;
+	count = chain_peek_readable(&call->chain, in.size, call->segments, CHAIN_MAX_SEGMENTS,
+				    &covered);
+	if (covered != in.size)
+		return -EINVAL;
+	if (in.size <= WRITE_AT_ONCE)
+		return written(fs, SYS_RETRY(pwritev, handle->fd, call->segments, (int)count,
+					     (off_t)in.offset));
+	call->handle = handle;
+	fs_handle_hold(handle);
+	io_writev_at(fs->config.io, &call->op, handle->fd, call->segments, count, in.offset,
+		     was_written);
+	return FS_PENDING;
+}
+
+/* ---- on the helper thread ---- */
+
+static int sync_work(struct fs_call *call)
+{
+	int fd = call->handle->fd;
+
+	return (int)(call->arguments[0] & FUSE_FSYNC_FDATASYNC ? SYS_RETRY(fdatasync, fd)
+							       : SYS_RETRY(fsync, fd));
+}
+
+static int sync_handle(struct fs *fs, struct fs_call *call, const struct fs_node *node)
+{
+	const struct fuse_fsync_in *in = FS_BODY(call, struct fuse_fsync_in);
+
+	call->handle = fs_handle_find(fs, in->fh, node);
+	call->arguments[0] = in->fsync_flags;
+	return call->handle ? fs_offload(call, sync_work) : -EBADF;
+}
+
+int fs_op_fsync(struct fs *fs, struct fs_call *call, struct fs_node *node)
+{
+	return sync_handle(fs, call, node);
+}
+
+int fs_op_fsyncdir(struct fs *fs, struct fs_call *call, struct fs_node *node)
+{
+	return sync_handle(fs, call, node);
+}
+
+static int syncfs_work(struct fs_call *call)
+{
+	return (int)SYS_RETRY(syncfs, (int)call->arguments[0]);
+}
+
+/* syncfs(2) wants more than a descriptor that only names; any open file does. */
+int fs_op_syncfs(struct fs *fs, struct fs_call *call, struct fs_node *node)
+{
+	(void)node;
+	call->arguments[0] = (uint64_t)fs->sync_fd;
+	return fs->sync_fd < 0 ? 0 : fs_offload(call, syncfs_work);
+}
+
+static int fallocate_work(struct fs_call *call)
+{
+	return (int)SYS_RETRY(fallocate, call->handle->fd, (int)call->arguments[0],
+			      (off_t)call->arguments[1], (off_t)call->arguments[2]);
+}
+
+int fs_op_fallocate(struct fs *fs, struct fs_call *call, struct fs_node *node)
+{
+	const struct fuse_fallocate_in *in = FS_BODY(call, struct fuse_fallocate_in);
+
+	call->handle = file_of(fs, in->fh, node);
+	call->arguments[0] = in->mode;
+	call->arguments[1] = in->offset;
+	call->arguments[2] = in->length;
+	if (in->offset > INT64_MAX || in->length > INT64_MAX)
+		return -EINVAL;
+	return call->handle ? fs_offload(call, fallocate_work) : -EBADF;
+}
+
+static int copy_work(struct fs_call *call)
+{
+	off_t from = (off_t)call->arguments[1], to = (off_t)call->arguments[3];
+
+	return (int)SYS_RETRY(copy_file_range, (int)call->arguments[0], &from,
+			      (int)call->arguments[2], &to, call->arguments[4], 0);
+}
+
+int fs_op_copy_file_range(struct fs *fs, struct fs_call *call, struct fs_node *node)
+{
+	const struct fuse_copy_file_range_in *in = FS_BODY(call, struct fuse_copy_file_range_in);
+	const struct fs_node *target = fs_node_find(fs, in->nodeid_out);
+	const struct fs_handle *from = file_of(fs, in->fh_in, node);
+	struct fs_handle *to = target ? file_of(fs, in->fh_out, target) : NULL;
+	int fd;
+
+	if (!from || !to)
+		return -EBADF;
+	if (in->flags != 0 || in->off_in > INT64_MAX || in->off_out > INT64_MAX)
+		return -EINVAL;
+	/* the guest may release one of two meanwhile: the first is kept by a descriptor of its own
+	 */
+	fd = (int)SYS(fcntl, from->fd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return fd;
+	call->handle = to;
+	call->owned_fd = fd;
+	call->arguments[0] = (uint64_t)fd;
+	call->arguments[1] = in->off_in;
+	call->arguments[2] = (uint64_t)to->fd;
+	call->arguments[3] = in->off_out;
+	call->arguments[4] = in->len < INT32_MAX ? in->len : 1 << 30;
+	return fs_offload(call, copy_work);
+}
+
+int fs_op_lseek(struct fs *fs, struct fs_call *call, struct fs_node *node)
+{
+	const struct fuse_lseek_in *in = FS_BODY(call, struct fuse_lseek_in);
+	struct fuse_lseek_out *out = FS_ANSWER(fs, struct fuse_lseek_out);
+	const struct fs_handle *handle = file_of(fs, in->fh, node);
+	long at;
+
+	if (!handle)
+		return -EBADF;
+	if (in->offset > INT64_MAX || (in->whence != SEEK_DATA && in->whence != SEEK_HOLE))
+		return -EINVAL;
+	at = SYS(lseek, handle->fd, (off_t)in->offset, (int)in->whence);
+	if (at < 0)
+		return (int)at;
+	*out = (struct fuse_lseek_out){ .offset = (uint64_t)at };
+	return sizeof *out;
+}
