@@ -24,4 +24,5 @@ struct agent {
 	struct ttrpc_call *shut_down; /* being answered once every process has ended */
 	bool reboot;
 	struct timer shut_down_timer;
+	struct timer look_timer; /* devices.c */
 };

@@ -1,6 +1,7 @@
 #include "agent/server.h"
 
 #include "agent/container.h"
+#include "agent/devices.h"
 #include "agent/kernel.h"
 #include "agent/message.h"
 #include "agent/sandbox.h"
@@ -153,6 +154,7 @@ static void set_up_done(struct set_up *set_up)
 	response.containers = set_up->created_list;
 	response.n_containers = set_up->message->n_containers;
 	ttrpc_answer(set_up->call, &response.base);
+	devices_look_later(set_up->agent);
 	free_set_up(set_up);
 }
 

@@ -52,6 +52,7 @@ struct virtio_mmio {
 	pthread_mutex_t lock; /* vCPU threads only */
 	struct registers registers;
 	struct kick kicks[VIRTIO_MAX_QUEUES];
+	uint32_t is_hidden; /* atomic: 1 until the first look at a late device */
 };
 
 /* ---- on the device thread ---- */
@@ -348,7 +349,10 @@ void virtio_mmio_read(struct virtio_mmio *mmio, uint64_t offset, void *data, siz
 	}
 	if (size != sizeof value || offset % sizeof value || offset >= VIRTIO_MMIO_CONFIG)
 		return;
-	if (!read_free_register(device, offset, &value)) {
+	if (offset == VIRTIO_MMIO_DEVICE_ID &&
+	    __atomic_exchange_n(&mmio->is_hidden, 0, __ATOMIC_SEQ_CST)) {
+		value = 0;
+	} else if (!read_free_register(device, offset, &value)) {
 		(void)pthread_mutex_lock(&mmio->lock);
 		value = read_register(mmio, offset);
 		(void)pthread_mutex_unlock(&mmio->lock);
@@ -468,6 +472,7 @@ int virtio_mmio_create(const struct virtio_mmio_config *config, struct virtio_mm
 	device->irq_fd = config->irq_fd;
 	mmio->device = device;
 	mmio->io = config->io;
+	mmio->is_hidden = config->late;
 	(void)pthread_mutex_init(&mmio->lock, NULL);
 	*out = mmio;
 	return 0;

@@ -19,6 +19,9 @@ struct virtio_mmio_config {
 	const struct gmem *mem;       /* borrowed; complete before the first vCPU runs */
 	struct io *io;                /* borrowed; outlives the transport */
 	int irq_fd;                   /* borrowed eventfd, not blocking */
+	/* The first look finds an empty slot, as the specification lets it be (4.2.3.1.1): the
+	 * guest's boot pays nothing for a device that is wanted only by who looks again. */
+	bool late;
 };
 
 int virtio_mmio_create(const struct virtio_mmio_config *config, struct virtio_mmio **out);

@@ -22,8 +22,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Announces one device to guest and KVM. Ownership of the device passes in any case. */
-static int attach(struct machine *machine, struct virtio_device *device, struct error *err)
+int machine_attach(struct machine *machine, struct virtio_device *device, bool late,
+		   struct error *err)
 {
 	struct device_slot *slot = &machine->slots[machine->slot_count];
 	const char *name = device->type->name;
@@ -38,7 +38,8 @@ static int attach(struct machine *machine, struct virtio_device *device, struct 
 		r = virtio_mmio_create(&(struct virtio_mmio_config){ .device = device,
 								     .mem = &machine->memory.gmem,
 								     .io = machine->io,
-								     .irq_fd = slot->irq_fd },
+								     .irq_fd = slot->irq_fd,
+								     .late = late },
 				       &slot->mmio);
 	if (r < 0) {
 		virtio_device_destroy(device);
@@ -46,10 +47,15 @@ static int attach(struct machine *machine, struct virtio_device *device, struct 
 	}
 	machine->slot_count++;
 	r = kvm_add_irqfd(machine->vm_fd, slot->irq_fd, place.irq, err);
-	for (unsigned q = 0; r == 0 && q < virtio_mmio_queue_count(slot->mmio); q++)
+	for (unsigned q = 0; r == 0 && !late && q < virtio_mmio_queue_count(slot->mmio); q++)
 		r = kvm_add_ioeventfd(machine->vm_fd, virtio_mmio_kick_fd(slot->mmio, q),
 				      (gpa_t){ place.start + VIRTIO_MMIO_NOTIFY }, q, err);
 	return r;
+}
+
+static int attach(struct machine *machine, struct virtio_device *device, struct error *err)
+{
+	return machine_attach(machine, device, false, err);
 }
 
 static int add_disk(struct machine *machine, const struct vmm_disk *disk, struct error *err)
@@ -161,7 +167,8 @@ static int add_net(struct machine *machine, const struct vmm_net *net, struct er
 	return attach(machine, device, err);
 }
 
-/* The console first, so that it shows what the others do. */
+/* The console first, so that it shows what the others do. The late one last: interrupt lines are
+ * shared when there are many devices. */
 static int add_devices(struct machine *machine, const struct vmm_config *config, struct error *err)
 {
 	int r = machine->console_fd >= 0 ? add_console(machine, err) : 0;
@@ -174,6 +181,8 @@ static int add_devices(struct machine *machine, const struct vmm_config *config,
 		r = add_disk(machine, &config->disks[i], err);
 	for (size_t i = 0; r == 0 && i < config->net_count; i++)
 		r = add_net(machine, &config->nets[i], err);
+	if (r == 0 && !config->huge_pages)
+		r = machine_add_balloon(machine, err);
 	return r;
 }
 

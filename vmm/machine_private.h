@@ -24,6 +24,7 @@ struct machine {
 	unsigned slot_count; /* constant once vCPUs run */
 	struct device_slot slots[ARCH_MMIO_SLOTS];
 	struct virtio_device *vsock;   /* owned by its slot's transport */
+	struct virtio_device *balloon; /* as vsock; NULL with huge pages */
 	struct arch_platform platform; /* under platform_lock */
 	pthread_mutex_t platform_lock;
 	uint64_t entered_ns;
@@ -39,3 +40,12 @@ struct machine {
 void machine_end(struct machine *machine, enum vmm_end end, const char *text);
 /* vCPU threads, last. */
 void machine_vcpu_stopped(struct machine *machine);
+
+/* Announces one device to guest and KVM, before the first vCPU runs. One that is late is not seen
+ * by the guest's boot (virtio_mmio.h), and its kicks come by exit. Ownership of the device passes
+ * in any case. */
+int machine_attach(struct machine *machine, struct virtio_device *device, bool late,
+		   struct error *err);
+
+/* machine_memory.c */
+int machine_add_balloon(struct machine *machine, struct error *err);

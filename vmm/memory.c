@@ -1,15 +1,17 @@
 #include "vmm/memory.h"
+#include "base/check.h"
 #include "base/own.h"
 #include "base/sys.h"
 #include "vmm/kvm.h"
 
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <linux/memfd.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
 #define LARGE_PAGE 0x200000ULL
-enum { SMALL_PAGE = 0x1000, COPY_PIECE = 1024 };
+enum { SMALL_PAGE = 0x1000, COPY_PIECE = 1024, NEAR = 16 << 20 };
 
 static int create_file(uint64_t size, enum memory_kind kind, struct error *err)
 {
@@ -184,6 +186,25 @@ int memory_copy(struct memory *memory, gpa_t to, const void *from, size_t size)
 	return 0;
 }
 
+/* Mapped from the bottom up; what comes when the table is full joins the last entry. */
+static void note_file(struct memory *memory, uint64_t start, uint64_t size)
+{
+	struct arch_range *last =
+	    memory->file_count ? &memory->files[memory->file_count - 1] : NULL;
+	bool near = last && start >= last->start && start - last->start <= last->size + NEAR;
+
+	if (near || memory->file_count == MEMORY_MAX_FILES) {
+		uint64_t from = start < last->start ? start : last->start;
+		uint64_t end = last->start + last->size;
+
+		*last =
+		    (struct arch_range){ .start = from,
+					 .size = (start + size > end ? start + size : end) - from };
+		return;
+	}
+	memory->files[memory->file_count++] = (struct arch_range){ .start = start, .size = size };
+}
+
 int memory_map_file(struct memory *memory, gpa_t at, uint64_t size, int file_fd, uint64_t offset)
 {
 	uint64_t position;
@@ -196,8 +217,43 @@ int memory_map_file(struct memory *memory, gpa_t at, uint64_t size, int file_fd,
 		return -EOPNOTSUPP;
 	if (at.value % SMALL_PAGE || size % SMALL_PAGE || offset % SMALL_PAGE)
 		return -EINVAL;
-	return sys_mmap(memory->host + position, size, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, file_fd, offset, &mapped);
+	r = sys_mmap(memory->host + position, size, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, file_fd, offset, &mapped);
+	if (r == 0)
+		note_file(memory, position, size);
+	return r;
+}
+
+static void release_piece(const struct memory *memory, uint64_t start, uint64_t end)
+{
+	if (start >= end)
+		return;
+	/* A failure leaves the pages where they are, which is no less right. */
+	if (memory->fd < 0)
+		(void)SYS(madvise, memory->host + start, end - start, MADV_DONTNEED);
+	else
+		(void)SYS(fallocate, memory->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			  (off_t)start, (off_t)(end - start));
+}
+
+void memory_release(const struct memory *memory, const struct iovec *range)
+{
+	uint64_t offset = (uint64_t)((uint8_t *)range->iov_base - memory->host);
+	uint64_t start = (offset + SMALL_PAGE - 1) / SMALL_PAGE * SMALL_PAGE;
+	uint64_t end = (offset + range->iov_len) / SMALL_PAGE * SMALL_PAGE;
+
+	if (memory->huge_pages)
+		return;
+	CHECK(range->iov_len <= memory->size && offset <= memory->size - range->iov_len);
+	for (size_t i = 0; i < memory->file_count; i++) {
+		const struct arch_range *file = &memory->files[i];
+
+		if (file->start >= end || file->start + file->size <= start)
+			continue;
+		release_piece(memory, start, file->start);
+		start = file->start + file->size;
+	}
+	release_piece(memory, start, end);
 }
 
 void memory_own(struct memory *memory, gpa_t at, uint64_t size)

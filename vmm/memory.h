@@ -8,6 +8,8 @@
  * other. It is private to this process, which is what a page costs the host least, unless it has to
  * be a file: a sealed memfd. Set up by one thread before the first vCPU runs; constant after that.
  */
+enum { MEMORY_MAX_FILES = 8 };
+
 struct memory {
 	int fd;        /* the memfd, or negative: RAM is private */
 	int usage_fd;  /* this process's /proc/self/statm, or negative */
@@ -18,6 +20,9 @@ struct memory {
 	size_t range_count;
 	struct arch_range ranges[ARCH_MAX_RAM_RANGES];
 	struct gmem gmem;
+	/* Where files are mapped, as offsets into the mapping, ascending; near ones are one. */
+	size_t file_count;
+	struct arch_range files[MEMORY_MAX_FILES];
 };
 
 enum memory_kind {
@@ -40,6 +45,11 @@ int memory_map_file(struct memory *memory, gpa_t at, uint64_t size, int file_fd,
 
 /* Makes pages this process's own before the guest writes to them. Only ever a gain of time. */
 void memory_own(struct memory *memory, gpa_t at, uint64_t size);
+
+/* The guest has no use for these bytes, a part of the mapping: whole pages in it go back to the
+ * host and read as zeroes from then on. Never those of a mapped file, nor huge pages, whose reserve
+ * another process could take. Any thread. */
+void memory_release(const struct memory *memory, const struct iovec *range);
 
 /* To guest memory, in the way that costs the host least. */
 int memory_copy(struct memory *memory, gpa_t to, const void *from, size_t size);

@@ -1,7 +1,8 @@
-/* Stands in for agent/disks.c and agent/transport.c, so that the agent runs without a virtual
- * machine: as PID 1 of new namespaces, with Unix sockets DIR/PORT for the host's ports and folders
- * DIR/layers/SERIAL for its disks. DIR is the working folder it is started in. */
+/* Stands in for agent/devices.c, agent/disks.c and agent/transport.c, so that the agent runs
+ * without a virtual machine: as PID 1 of new namespaces, with Unix sockets DIR/PORT for the host's
+ * ports and folders DIR/layers/SERIAL for its disks. DIR is the working folder it is started in. */
 #include "agent/copy.h"
+#include "agent/devices.h"
 #include "agent/disks.h"
 #include "agent/kernel.h"
 #include "agent/transport.h"
@@ -59,4 +60,9 @@ int disks_mount_scratch(const char *serial, bool kept, struct error *err)
 	(void)serial;
 	(void)kept;
 	return error_set(err, -ENODEV, "there is no scratch disk in this test");
+}
+
+void devices_look_later(struct agent *agent)
+{
+	(void)agent; /* none hides */
 }

@@ -75,6 +75,90 @@ Test(memory, a_file_in_it_is_read_and_never_written)
 	memory_finish(&memory);
 }
 
+static void expect_byte(const struct memory *memory, uint64_t at, uint8_t wanted)
+{
+	uint8_t seen = 0;
+
+	cr_assert_eq(gmem_get(&memory->gmem, (gpa_t){ at }, &seen), 0);
+	cr_assert_eq(seen, wanted, "at 0x%llx: %u", (unsigned long long)at, seen);
+}
+
+static void release(const struct memory *memory, uint64_t at, uint64_t size)
+{
+	struct iovec range;
+
+	cr_assert_eq(gmem_iovec(&memory->gmem, (gpa_t){ at }, size, &range), 0);
+	memory_release(memory, &range);
+}
+
+Test(memory, gives_whole_pages_back)
+{
+	for (int kind = MEMORY_PRIVATE; kind <= MEMORY_SHARED; kind++) {
+		struct memory memory = make((enum memory_kind)kind, 64 * MIB);
+		static uint8_t bytes[4 * MIB];
+		uint64_t before;
+
+		memset(bytes, 1, sizeof bytes);
+		cr_assert_eq(memory_copy(&memory, (gpa_t){ 8 * MIB }, bytes, sizeof bytes), 0);
+		before = memory_allocated_kib(&memory);
+		release(&memory, 8 * MIB + 1, 3 * MIB);
+		cr_assert_leq(memory_allocated_kib(&memory) + 3 * 1024 - 8, before);
+		expect_byte(&memory, 8 * MIB, 1);
+		expect_byte(&memory, 8 * MIB + PAGE, 0);
+		expect_byte(&memory, 11 * MIB - 1, 0);
+		expect_byte(&memory, 11 * MIB, 1); /* the byte of a page that was given in part */
+		release(&memory, 20 * MIB + 1, PAGE);
+		release(&memory, 20 * MIB + 1, 1);
+		release(&memory, 0, 64 * MIB);
+		expect_byte(&memory, 8 * MIB, 0);
+		memory_finish(&memory);
+	}
+}
+
+Test(memory, never_gives_a_mapped_file_back)
+{
+	for (int kind = MEMORY_PRIVATE; kind <= MEMORY_SHARED; kind++) {
+		struct memory memory = make((enum memory_kind)kind, 64 * MIB);
+		own_fd file = memfd_create("file", MFD_CLOEXEC);
+		const uint64_t places[] = { 2 * MIB, 2 * MIB + 8 * PAGE, 62 * MIB };
+		uint8_t one = 1;
+
+		cr_assert_eq(ftruncate(file, 4 * PAGE), 0);
+		for (size_t i = 0; i < 3; i++) {
+			cr_assert_eq(
+			    memory_map_file(&memory, (gpa_t){ places[i] }, 4 * PAGE, file, 0), 0);
+			cr_assert_eq(gmem_put(&memory.gmem, (gpa_t){ places[i] }, &one), 0);
+		}
+		for (uint64_t at = MIB; at < 64 * MIB; at += MIB * 61 / 2)
+			cr_assert_eq(gmem_put(&memory.gmem, (gpa_t){ at }, &one), 0);
+		release(&memory, 0, 64 * MIB);
+		for (size_t i = 0; i < 3; i++)
+			expect_byte(&memory, places[i],
+				    1); /* the guest's own copy is still there */
+		expect_byte(&memory, MIB, 0);
+		expect_byte(&memory, MIB + MIB * 61 / 2, 0);
+		memory_finish(&memory);
+	}
+}
+
+/* More files than are kept apart: what lies between is kept, too. */
+Test(memory, many_files)
+{
+	struct memory memory = make(MEMORY_PRIVATE, 1024ULL * MIB);
+	own_fd file = memfd_create("file", MFD_CLOEXEC);
+	uint8_t one = 1;
+
+	cr_assert_eq(ftruncate(file, PAGE), 0);
+	for (uint64_t i = 1; i <= MEMORY_MAX_FILES + 4; i++) {
+		cr_assert_eq(memory_map_file(&memory, (gpa_t){ i * 32 * MIB }, PAGE, file, 0), 0);
+		cr_assert_eq(gmem_put(&memory.gmem, (gpa_t){ i * 32 * MIB }, &one), 0);
+	}
+	release(&memory, 0, 1024ULL * MIB);
+	for (uint64_t i = 1; i <= MEMORY_MAX_FILES + 4; i++)
+		expect_byte(&memory, i * 32 * MIB, 1);
+	memory_finish(&memory);
+}
+
 Test(memory, a_shared_file_is_sealed)
 {
 	struct memory memory = make(MEMORY_SHARED, 64 * MIB);

@@ -42,6 +42,29 @@ Test(mmio, says_what_it_is)
 	guest_write(&guest, VIRTIO_MMIO_QUEUE_NUM, 8);
 }
 
+Test(mmio, a_late_device_is_seen_by_the_second_look)
+{
+	struct virtio_mmio *early = guest.mmio;
+	struct virtio_device *device;
+
+	cr_assert_eq(virtio_rng_create(&device), 0);
+	cr_assert_eq(virtio_mmio_create(&(struct virtio_mmio_config){ .device = device,
+								      .mem = &guest.mem,
+								      .io = guest.io,
+								      .irq_fd = guest.irq_fd,
+								      .late = true },
+					&guest.mmio),
+		     0);
+	cr_assert_eq(guest_read(&guest, VIRTIO_MMIO_MAGIC_VALUE), 0x74726976);
+	cr_assert_eq(guest_read(&guest, VIRTIO_MMIO_VERSION), 2);
+	cr_assert_eq(guest_read(&guest, VIRTIO_MMIO_DEVICE_ID), 0);
+	cr_assert_eq(guest_read(&guest, VIRTIO_MMIO_DEVICE_ID), 4);
+	cr_assert_eq(guest_read(&guest, VIRTIO_MMIO_DEVICE_ID), 4);
+	cr_assert_eq(guest_start(&guest, 0), 15);
+	virtio_mmio_destroy(guest.mmio);
+	guest.mmio = early;
+}
+
 Test(mmio, widths_are_strict)
 {
 	uint64_t wide = UINT64_MAX;

@@ -1,0 +1,9 @@
+#pragma once
+#include "agent/agent.h"
+
+/* Devices that hid from the kernel's boot, because most containers end before they matter, are
+ * looked for once the containers have been running for a while. */
+void devices_look_later(struct agent *agent);
+
+/* Looks for a device in every empty slot. 0, or -errno when there is nothing to look at. */
+int devices_look(void);
