@@ -102,7 +102,7 @@ check "and so does unpacking" katavm --root "$work/small" pull -q "$host/plain/g
 
 # Containers: the configuration counts, and --pull says when an image is fetched.
 image=$host/plain/app:1
-run() { timeout 250 katavm run --rm "$@"; }
+run() { timeout -k 20 250 katavm run --rm "$@"; }
 expect_failure "--pull never of an image that is not there" 125 "there is no image $image in the store: katavm pull fetches it" \
 	run --pull never "$image"
 observe run -q "$image"
@@ -128,7 +128,7 @@ expect_output "--pull always fetches what the name is now" "next: one two words"
 check "the earlier image goes with prune" katavm prune -f
 expect_output "--pull never takes what is there" "next: x" run --pull never -q "$image" x
 expect_output "an image by its id" "next: y" run -q "$(katavm images -q "$image")" y
-timeout 250 katavm run --rm --entrypoint sh "$image" -c 'trap "echo usr1; exit 7" USR1; echo ready; while :; do sleep 1; done' >said 2>&1 &
+timeout -k 20 250 katavm run --rm --entrypoint sh "$image" -c 'trap "echo usr1; exit 7" USR1; echo ready; while :; do sleep 1; done' >said 2>&1 &
 pid=$!
 for _ in $(seq 400); do grep -q ready said && break; sleep 0.2; done
 pkill -TERM -P "$pid" katavm || kill -TERM "$pid"

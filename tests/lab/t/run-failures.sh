@@ -6,7 +6,7 @@ cd "$work" || exit 1
 bash "$checkout/tests/lab/small-image.sh" "$work/image" >/dev/null 2>&1
 image=oci:$work/image:small
 lib=$(dirname "$(dirname "$(readlink -f "$(command -v katavm)")")")/lib/katavm
-run() { timeout 700 katavm run --timeout 600 "$@"; } # a slow host is none of katavm's failures
+run() { timeout -k 20 700 katavm run --timeout 600 "$@"; } # a slow host is none of katavm's failures
 run -q "$image" true
 
 expect_failure "an unknown flag" 125 'unknown flag --hostnam: did you mean --hostname' run --hostnam x "$image"
@@ -19,7 +19,7 @@ expect_failure "no image" 125 'argument is missing' run
 expect_failure "a value that is none" 125 'size such as' run -m lots "$image"
 
 inside() { # COMMANDS in a mount namespace of its own, then katavm
-	unshare -m sh -c "$1; exec timeout 60 katavm run $image true"
+	unshare -m sh -c "$1; exec timeout -k 20 60 katavm run $image true"
 }
 expect_failure "no /dev/kvm" 125 'cannot start a VM: there is no /dev/kvm' inside \
 	'mount -t tmpfs x /dev; mknod -m 666 /dev/null c 1 3; mknod -m 666 /dev/urandom c 1 9'
@@ -27,7 +27,7 @@ expect_failure "a /dev/kvm that is another thing" 125 "not KVM's" inside 'mount 
 chmod 755 "$work"
 chmod 660 /dev/kvm
 expect_failure "no permission, with what to type" 125 'no permission to open /dev/kvm' \
-	env HOME="$work" setpriv --reuid 65534 --regid 65534 --clear-groups timeout 60 katavm run "$image" true
+	env HOME="$work" setpriv --reuid 65534 --regid 65534 --clear-groups timeout -k 20 60 katavm run "$image" true
 if [ "$(wc -l <<<"$errors")" = 3 ]; then pass "in three lines"; else seen | fail "in three lines"; fi
 
 expect_failure "no kernel" 125 'nosuch' run --kernel "$work/nosuch" "$image" true
@@ -50,7 +50,7 @@ ln tree/sh tree/busybox
 chmod 755 tree/init
 (cd tree && find . | cpio --quiet -o -H newc >../lib/initramfs.cpio)
 expect_failure "an agent that never answers" 125 'not come up within 25 seconds' \
-	env KATAVM_LIB_DIR="$work/lib" timeout 100 katavm run --timeout 25 "$image" true
+	env KATAVM_LIB_DIR="$work/lib" timeout -k 20 100 katavm run --timeout 25 "$image" true
 expect_match "its kernel's messages are kept" 'Linux version' katavm logs --boot
 
 start() { # leaves katavm's pid in $pid, its VMM's in $vmm, once the process prints

@@ -5,7 +5,7 @@
 cd "$work" || exit 1
 bash "$checkout/tests/lab/small-image.sh" "$work/image" >/dev/null 2>&1
 image=oci:$work/image:small
-run() { timeout 700 katavm run --timeout 600 "$@"; } # a slow host is none of katavm's failures
+run() { timeout -k 20 700 katavm run --timeout 600 "$@"; } # a slow host is none of katavm's failures
 
 expect_status "128 and the signal's number" 143 run --init "$image" sh -c 'kill -TERM $$; sleep 9'
 expect_failure "126: not executable" 126 'ermission denied' run "$image" /etc/motd
@@ -66,14 +66,14 @@ expect_output "--privileged is root of its own kernel" "mounted 000001ffffffffff
 	sh -c 'mount -t tmpfs x /tmp && echo mounted $(sed -n "s/CapEff:.//p" /proc/self/status)'
 expect_failure "out of memory has a status and a line" 137 'ran out of memory' run -m 24m "$image" tail /dev/zero
 
-observe sh -c 'echo data | timeout 700 katavm run --timeout 600 -i "$0" cat' "$image"
+observe sh -c 'echo data | timeout -k 20 700 katavm run --timeout 600 -i "$0" cat' "$image"
 if [ "$output" = data ]; then pass "-i connects stdin"; else seen | fail "-i connects stdin"; fi
-observe sh -c 'echo data | timeout 700 katavm run --timeout 600 "$0" cat' "$image"
+observe sh -c 'echo data | timeout -k 20 700 katavm run --timeout 600 "$0" cat' "$image"
 if [ "$status$output" = 0 ]; then pass "without -i stdin is empty"; else seen | fail "without -i stdin is empty"; fi
 head -c 20000000 /dev/urandom >bytes
-observe sh -c 'timeout 700 katavm run --timeout 600 -i "$0" cat <bytes | cmp - bytes' "$image"
+observe sh -c 'timeout -k 20 700 katavm run --timeout 600 -i "$0" cat <bytes | cmp - bytes' "$image"
 if [ "$status" = 0 ]; then pass "20 MB through cat, all there"; else seen | fail "20 MB through cat, all there"; fi
 observe run -q "$image" sh -c 'echo out; echo err >&2'
 if [ "$output/$errors" = out/err ]; then pass "stdout and stderr apart"; else seen | fail "stdout and stderr apart"; fi
 check "a reader that goes away is no failure of katavm" \
-	sh -c 'timeout 700 katavm run --timeout 600 "$0" sh -c "yes | head -c 3000000; true" | head -n 1 >/dev/null' "$image"
+	sh -c 'timeout -k 20 700 katavm run --timeout 600 "$0" sh -c "yes | head -c 3000000; true" | head -n 1 >/dev/null' "$image"

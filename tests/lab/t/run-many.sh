@@ -7,7 +7,7 @@ bash "$checkout/tests/lab/small-image.sh" "$work/image" >/dev/null 2>&1
 image=oci:$work/image:small
 katavm run --timeout 600 -q "$image" true
 for i in $(seq 20); do
-	timeout 2000 katavm run --timeout 1800 -m 48m --name "many-$i" "$image" sh -c "echo number $i; exit $i" >"out.$i" 2>&1 &
+	timeout -k 20 2000 katavm run --timeout 1800 -m 48m --name "many-$i" "$image" sh -c "echo number $i; exit $i" >"out.$i" 2>&1 &
 	pids[i]=$!
 done
 good=0

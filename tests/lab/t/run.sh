@@ -5,7 +5,7 @@
 cd "$work" || exit 1
 bash "$checkout/tests/lab/small-image.sh" "$work/image" >/dev/null 2>&1
 image=oci:$work/image:small
-run() { timeout 700 katavm run --timeout 600 "$@"; } # a slow host is none of katavm's failures
+run() { timeout -k 20 700 katavm run --timeout 600 "$@"; } # a slow host is none of katavm's failures
 
 expect_output "without a command the image's is run" "of the image" run -q "$image"
 expect_status "the exit status is the process's" 42 run "$image" sh -c 'exit 42'
