@@ -1,6 +1,7 @@
 #include "runtime/commands.h"
 
 #include "runtime/check.h"
+#include "runtime/cmd_volume.h"
 #include "runtime/image/commands.h"
 #include "runtime/logs.h"
 #include "runtime/ps.h"
@@ -83,13 +84,29 @@ static const struct command man_command = {
 };
 
 const struct command *const commands[] = {
-	&run_command,          &ps_command,
-	&logs_command,         &image_pull_command,
-	&image_images_command, &image_inspect_command,
-	&image_load_command,   &image_rmi_command,
-	&image_prune_command,  &check_command,
-	&version_command,      &completion_command,
-	&man_command,          NULL, /* the end */
+	/* containers */
+	&run_command,
+	&ps_command,
+	&logs_command,
+	/* images */
+	&image_pull_command,
+	&image_images_command,
+	&image_inspect_command,
+	&image_load_command,
+	&image_rmi_command,
+	&image_prune_command,
+	/* volumes */
+	&volume_create_command,
+	&volume_ls_command,
+	&volume_inspect_command,
+	&volume_rm_command,
+	&volume_prune_command,
+	/* katavm itself */
+	&check_command,
+	&version_command,
+	&completion_command,
+	&man_command,
+	NULL,
 };
 
 const struct command *commands_find(const char *name)

@@ -2,6 +2,7 @@
 
 #include "base/own.h"
 #include "base/sys.h"
+#include "runtime/lock.h"
 #include "runtime/monitor.h"
 #include "runtime/state.h"
 
@@ -54,7 +55,7 @@ static bool is_running(int folder, const char *file, struct container_entry *out
 {
 	own_fd fd = sys_open(folder, file, O_RDONLY | O_NOFOLLOW, 0);
 
-	return fd >= 0 && state_is_held(fd) && read_entry(fd, out);
+	return fd >= 0 && lock_is_held(fd) && read_entry(fd, out);
 }
 
 static bool ends_with(const char *text, const char *end)
@@ -151,7 +152,7 @@ static void sweep(int folder, const char *file)
 	own_fd fd = sys_open(folder, file, O_RDWR | O_NOFOLLOW, 0);
 	struct container_entry entry;
 
-	if (fd < 0 || state_is_held(fd) || !state_take(fd, folder, file))
+	if (fd < 0 || lock_is_held(fd) || !state_take(fd, folder, file))
 		return;
 	if (read_entry(fd, &entry))
 		(void)SYS(unlink, entry.socket);

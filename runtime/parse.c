@@ -321,14 +321,30 @@ int parse_hostname(const char *text, struct error *err)
 			 text);
 }
 
-int parse_container_name(const char *text, struct error *err)
+static bool is_name(const char *text)
 {
 	size_t size = strlen(text);
 	bool good = size > 1 && size <= 128 && isalnum((unsigned char)text[0]);
 
 	for (size_t i = 0; i < size; i++)
 		good = good && (isalnum((unsigned char)text[i]) || strchr("-._", text[i]));
-	if (good)
+	return good;
+}
+
+int parse_volume_name(const char *text, struct error *err)
+{
+	if (is_name(text))
+		return 0;
+	return error_set(err, -EINVAL,
+			 "a volume's name is two or more of letters, digits, '.', '_' and '-', and "
+			 "starts with a letter or digit, not \"%.100s\" (a path of the host begins "
+			 "with / or .)",
+			 text);
+}
+
+int parse_container_name(const char *text, struct error *err)
+{
+	if (is_name(text))
 		return 0;
 	return error_set(err, -EINVAL,
 			 "--name is two or more of letters, digits, '.', '_' and '-', and starts "

@@ -36,3 +36,4 @@ int parse_host(const char *text, size_t *host_size, char ip[64], struct error *e
 int parse_ip(const char *flag, const char *text, struct error *err);
 int parse_hostname(const char *text, struct error *err);
 int parse_container_name(const char *text, struct error *err);
+int parse_volume_name(const char *text, struct error *err);

@@ -2,6 +2,7 @@
 
 #include "base/own.h"
 #include "base/sys.h"
+#include "runtime/lock.h"
 #include "runtime/paths.h"
 
 #include <dirent.h>
@@ -68,26 +69,11 @@ int state_folder(char path[PATH_MAX], struct error *err)
 	return make_folder("containers", path, err);
 }
 
-/* A lock of the open file, which can be looked at without being taken. */
-static int lock(int fd, int command, short type, struct flock *out)
-{
-	*out = (struct flock){ .l_type = type, .l_whence = SEEK_SET };
-	return (int)SYS_RETRY(fcntl, fd, command, out);
-}
-
-bool state_is_held(int fd)
-{
-	struct flock held;
-
-	return lock(fd, F_OFD_GETLK, F_RDLCK, &held) == 0 && held.l_type != F_UNLCK;
-}
-
 /* 1: locked, and it is still the file of that name. 0: it has just been removed. */
 static int take(int fd, int folder, const char *file)
 {
 	struct stat held, named;
-	struct flock flock;
-	int result = lock(fd, F_OFD_SETLK, F_WRLCK, &flock);
+	int result = lock_take(fd, true);
 
 	if (result < 0)
 		return result;
@@ -126,7 +112,7 @@ int state_open(const struct run_config *config, struct state *out, struct error 
 		if (fd < 0)
 			return error_set(err, fd, "open %.150s: %s", out->path, sys_text(fd));
 		result = take(fd, AT_FDCWD, out->path);
-		if (result == -EWOULDBLOCK || result == -EACCES)
+		if (result == -EWOULDBLOCK)
 			return error_set(err, -EEXIST,
 					 "the name \"%s\" is in use by a running container",
 					 config->name ? config->name : config->id);

@@ -18,9 +18,6 @@ void state_close(struct state *state);
 /* The folder of those files; made when missing. */
 int state_folder(char path[PATH_MAX], struct error *err);
 
-/* Does a running katavm hold this file's lock? */
-bool state_is_held(int fd);
-
 /* Takes the lock, which the descriptor's end gives back. False: somebody has it, or the file of
  * that name is another one by now. */
 bool state_take(int fd, int folder, const char *file);

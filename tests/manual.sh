@@ -33,6 +33,9 @@ words=$(bash -c 'eval "$("$1" completion bash)"; COMP_WORDS=(katavm run --pu); C
 words=$(bash -c 'eval "$("$1" completion bash)"; COMP_WORDS=(katavm run --pull ""); COMP_CWORD=3; _katavm
 	echo "${COMPREPLY[*]}"' - "$katavm")
 [ "$words" = "missing always never" ] || fail "completion of run --pull gives: $words"
+words=$(bash -c 'eval "$("$1" completion bash)"; COMP_WORDS=(katavm volume cr); COMP_CWORD=2; _katavm
+	echo "${COMPREPLY[*]}"' - "$katavm")
+[ "$words" = create ] || fail "completion of volume cr gives: $words"
 "$katavm" completion zsh | sed 1,2d | bash -n || fail "completion zsh"
 "$katavm" completion fish | grep -q "seen_subcommand_from run' -l pull " || fail "completion fish"
 "$katavm" completion tcsh 2>/dev/null && fail "completion for a shell nobody knows"
