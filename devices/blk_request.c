@@ -162,6 +162,8 @@ static int start_transfer(struct blk *blk, struct blk_request *request, uint64_t
 	bool in = request->type == TYPE_IN;
 	size_t size = in ? room : chain_readable(&blk->chain), covered = 0;
 
+	if (size > UINT32_MAX - BLK_SECTOR) /* more than a chain may hold (2.7.13.2) */
+		return STATUS_IOERR;
 	if ((!in && blk->read_only) || size % BLK_SECTOR ||
 	    !is_in_range(blk, sector, size / BLK_SECTOR))
 		return STATUS_IOERR;
