@@ -47,7 +47,7 @@ static bool set_pairs(struct net *net, uint8_t command)
 
 	if (command != VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET || !net_has(net, VIRTIO_NET_F_MQ) ||
 	    chain_readable(&net->command) != sizeof count || !chain_get(&net->command, &count) ||
-	    count < 1 || count > net->config.pair_count)
+	    count < 1 || count > net->setup.pair_count)
 		return false;
 	net_set_pairs(net, count);
 	return true;

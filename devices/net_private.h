@@ -3,6 +3,7 @@
  *   virtio_net.c   the device: features, life, link state
  *   net_send.c     packets from the guest
  *   net_receive.c  packets to the guest
+ *   net_stream.c   frames on a stream socket, in place of a tap's packets
  *   net_control.c  the control queue */
 #include "devices/hostfd.h"
 #include "devices/io.h"
@@ -16,9 +17,12 @@ enum {
 	NET_HEADER = 12, /* of each packet, both ways, since VIRTIO_F_VERSION_1 (5.1.6) */
 	/* The largest packet: 64 KiB of IP behind an Ethernet header with two VLAN tags. */
 	NET_MAX_PACKET = NET_HEADER + 65535 + 14 + 8,
-	SEND_SLOTS = 64,        /* packets that one queue may have on their way */
-	RECEIVE_SEGMENTS = 512, /* of the buffers taken from the guest */
-	RECEIVE_BURST = 32,     /* packets in one go, before others have their turn */
+	SEND_SLOTS = 64,                  /* packets that one queue may have on their way */
+	RECEIVE_SEGMENTS = 512,           /* of the buffers taken from the guest */
+	RECEIVE_BURST = 32,               /* packets in one go, before others have their turn */
+	STREAM_LENGTH = 4,                /* before each frame */
+	STREAM_SIZE = 2 * NET_MAX_PACKET, /* of the buffer for what comes */
+	STREAM_SEGMENTS = 256,            /* of one write */
 };
 
 /* Younger than the kernel headers of Debian 12. */
@@ -42,9 +46,11 @@ struct send_slot {
 	struct io_op op; /* first: the loop gives it back */
 	struct net_send *send;
 	uint16_t head;
-	unsigned count;
-	struct virtio_net_hdr_v1 header;               /* our copy, judged */
-	struct iovec segments[1 + CHAIN_MAX_SEGMENTS]; /* that copy, then guest memory */
+	unsigned first, count;           /* of segments: those not yet written */
+	bool written;                    /* a part of it: a stream must have the rest, too */
+	uint8_t length[STREAM_LENGTH];   /* of a stream's frame, in place of a header */
+	struct virtio_net_hdr_v1 header; /* our copy, judged */
+	struct iovec segments[1 + CHAIN_MAX_SEGMENTS]; /* one of these, then guest memory */
 };
 
 struct net_send {
@@ -74,22 +80,37 @@ struct net_receive {
 	size_t capacity;   /* bytes they hold */
 	size_t wanted;     /* bytes worth offering, from what came lately */
 	size_t packet;     /* a packet that has been read and not given yet; 0: none */
-	size_t spilled_at; /* where in it `spill` begins */
+	size_t spilled_at; /* where in it `rest` begins */
+	const uint8_t *rest;
 	struct receive_buffer buffers[NET_QUEUE_SIZE];
 	struct iovec segments[RECEIVE_SEGMENTS + 1]; /* one more for the spill */
 	uint8_t *spill; /* NET_MAX_PACKET bytes; touched only by packets larger than foreseen */
 };
 
+/* Slots that wait are a ring, oldest first. */
+struct net_stream {
+	struct io_op output, input;
+	struct io_deferred start_output;
+	struct net *net;
+	unsigned slot_first, slot_count;
+	struct send_slot *waiting[SEND_SLOTS];
+	size_t owed; /* bytes of a frame that a reset has cut off: zeroes are sent for them */
+	struct iovec segments[STREAM_SEGMENTS];
+	size_t start, end; /* of what has come and is not yet the guest's, in buffer */
+	uint8_t *buffer;   /* STREAM_SIZE */
+};
+
 struct net {
 	struct virtio_device device; /* first: the transport gives it back */
 	struct virtio_type type;     /* how many queues differs */
-	struct virtio_net_setup config;
+	struct virtio_net_setup setup;
 	bool is_tap, is_lost; /* lost: the descriptors are of no use any more */
 	bool is_up;           /* the link */
 	bool is_announcing;   /* the driver was asked to */
 	bool is_mergeable;
 	unsigned active_pairs;
 	struct chain chain, command; /* the packet, the command being looked at */
+	struct net_stream stream;    /* with setup.is_stream */
 	struct net_send sends[VIRTIO_NET_MAX_PAIRS];
 	struct net_receive receives[VIRTIO_NET_MAX_PAIRS];
 };
@@ -121,6 +142,8 @@ void net_set_pairs(struct net *net, unsigned count);
 int net_send_init(struct net_send *send, struct net *net, unsigned pair);
 void net_send_finish(struct net_send *send);
 void net_send_notify(struct net_send *send);
+/* A stream has written, or dropped, the slot's packet. */
+void net_send_done(struct send_slot *slot);
 /* Every packet on its way has left or is dropped. */
 void net_send_quiesce(struct net_send *send);
 
@@ -130,10 +153,25 @@ int net_receive_init(struct net_receive *receive, struct net *net, unsigned pair
 void net_receive_finish(struct net_receive *receive);
 /* Goes on, if there is something to go on with. */
 void net_receive_start(struct net_receive *receive);
+/* A whole packet, to be copied from `bytes`, which stay until it is given. False: it waits for
+ * buffers, and net_stream_read goes on when there are some. */
+bool net_receive_copy(struct net_receive *receive, const uint8_t *bytes, size_t size);
 /* Nothing is read any more; buffers stay taken. */
 void net_receive_stop(struct net_receive *receive);
 /* And no buffer is left. */
 void net_receive_quiesce(struct net_receive *receive);
+
+/* ---- net_stream.c ---- */
+
+int net_stream_init(struct net *net);
+void net_stream_finish(struct net *net);
+/* The slot's header gives way to the frame's length; the frame waits for its turn. */
+void net_stream_send(struct net *net, struct send_slot *slot, size_t size);
+/* Frames that have come are the guest's, and more are read. */
+void net_stream_read(struct net *net);
+void net_stream_stop_reading(struct net *net);
+/* No frame waits any more, and none of the guest's memory is in use. */
+void net_stream_quiesce(struct net *net);
 
 /* ---- net_control.c ---- */
 

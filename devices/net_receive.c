@@ -28,7 +28,7 @@ static void after(struct io_deferred *deferred)
 int net_receive_init(struct net_receive *receive, struct net *net, unsigned pair)
 {
 	receive->net = net;
-	receive->fd = net->config.fds[pair];
+	receive->fd = net->setup.fds[pair];
 	receive->kind = hostfd_kind(receive->fd);
 	receive->queue = 2 * pair;
 	receive->after.run = after;
@@ -157,18 +157,38 @@ static bool deliver(struct net_receive *receive)
 	while (receive->capacity < receive->packet) {
 		size_t before = receive->capacity;
 
-		if (!receive->net->is_mergeable || !has_room(receive)) {
+		if ((receive->buffer_count > 0 && !receive->net->is_mergeable) ||
+		    !has_room(receive)) {
 			receive->packet = 0; /* it fits into nothing that this driver gives */
 			return true;
 		}
 		if (!take_buffer(receive))
 			return false;
 		(void)chain_write(&receive->net->chain,
-				  receive->spill + (before - receive->spilled_at),
+				  receive->rest + (before - receive->spilled_at),
 				  receive->packet - before);
 	}
 	give(receive);
 	return true;
+}
+
+/* The beginning of a packet goes to a buffer that is in the window already: one that was too small
+ * for another packet. */
+bool net_receive_copy(struct net_receive *receive, const uint8_t *bytes, size_t size)
+{
+	const struct iovec *segment = receive->segments + receive->segment_first;
+	size_t left = size < receive->capacity ? size : receive->capacity;
+
+	for (receive->spilled_at = 0; left > 0; segment++) {
+		size_t step = left < segment->iov_len ? left : segment->iov_len;
+
+		memcpy(segment->iov_base, bytes + receive->spilled_at, step);
+		receive->spilled_at += step;
+		left -= step;
+	}
+	receive->rest = bytes + receive->spilled_at;
+	receive->packet = size;
+	return deliver(receive);
 }
 
 /* ---- reading ---- */
@@ -179,6 +199,7 @@ static unsigned offer(struct net_receive *receive, struct iovec **segments)
 	(*segments)[receive->segment_count] =
 	    (struct iovec){ .iov_base = receive->spill, .iov_len = NET_MAX_PACKET };
 	receive->spilled_at = receive->capacity;
+	receive->rest = receive->spill;
 	return receive->segment_count + 1;
 }
 
@@ -239,12 +260,18 @@ void net_receive_start(struct net_receive *receive)
 	if (io_is_busy(&receive->op) || !net->is_up || receive->queue / 2 >= net->active_pairs ||
 	    net->device.queues[receive->queue].size == 0)
 		return;
-	read_on(receive);
+	if (!net->setup.is_stream)
+		read_on(receive);
+	else if (receive->packet == 0 || deliver(receive))
+		net_stream_read(receive->net);
 }
 
 void net_receive_stop(struct net_receive *receive)
 {
-	(void)io_cancel_wait(&receive->op);
+	if (receive->net->setup.is_stream)
+		net_stream_stop_reading(receive->net);
+	else
+		(void)io_cancel_wait(&receive->op);
 }
 
 void net_receive_quiesce(struct net_receive *receive)

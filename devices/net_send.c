@@ -17,7 +17,7 @@ static void after(struct io_deferred *deferred);
 int net_send_init(struct net_send *send, struct net *net, unsigned pair)
 {
 	send->net = net;
-	send->fd = net->config.fds[pair];
+	send->fd = net->setup.fds[pair];
 	send->queue = 2 * pair + 1;
 	send->after.run = after;
 	send->slots = calloc(SEND_SLOTS, sizeof *send->slots);
@@ -79,6 +79,12 @@ static void give_back(struct net_send *send, struct send_slot *slot)
 	give_slot(send, slot);
 }
 
+void net_send_done(struct send_slot *slot)
+{
+	give_back(slot->send, slot);
+	io_defer(slot->send->net->device.io, &slot->send->after);
+}
+
 /* A packet the tap refuses is lost, as on any wire; a tap that is gone takes none any more. */
 static void sent(struct io_op *op, int result)
 {
@@ -87,8 +93,7 @@ static void sent(struct io_op *op, int result)
 
 	if (result == -EBADFD || result == -EPIPE || result == -ENODEV || result == -ECONNRESET)
 		net_lost(send->net, result);
-	give_back(send, slot);
-	io_defer(send->net->device.io, &send->after);
+	net_send_done(slot);
 }
 
 /* False: the guest broke the rules. */
@@ -110,6 +115,7 @@ static bool send_chain(struct net_send *send)
 	}
 	slot->segments[0] =
 	    (struct iovec){ .iov_base = &slot->header, .iov_len = sizeof slot->header };
+	slot->first = 0;
 	slot->count =
 	    1 + chain_peek_readable(chain, size, slot->segments + 1, CHAIN_MAX_SEGMENTS, &covered);
 	if (!net->is_up || send->queue / 2 >= net->active_pairs) {
@@ -117,7 +123,10 @@ static bool send_chain(struct net_send *send)
 		return true;
 	}
 	net->device.stats[send->queue].from_guest += size - NET_HEADER;
-	io_writev(net->device.io, &slot->op, send->fd, slot->segments, slot->count, sent);
+	if (net->setup.is_stream)
+		net_stream_send(net, slot, size - NET_HEADER);
+	else
+		io_writev(net->device.io, &slot->op, send->fd, slot->segments, slot->count, sent);
 	return true;
 }
 
@@ -171,10 +180,10 @@ void net_send_notify(struct net_send *send)
 
 void net_send_quiesce(struct net_send *send)
 {
+	if (send->net->setup.is_stream)
+		net_stream_quiesce(send->net);
 	for (unsigned i = 0; i < send->used_mark; i++)
-		if (io_is_busy(&send->slots[i].op)) {
-			(void)io_cancel_wait(&send->slots[i].op);
-			give_slot(send, &send->slots[i]);
-		}
+		(void)io_cancel_wait(&send->slots[i].op);
 	io_defer_cancel(send->net->device.io, &send->after);
+	send->used_mark = send->free_count = send->busy_count = 0;
 }

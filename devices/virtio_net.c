@@ -19,7 +19,7 @@ _Static_assert(2 * VIRTIO_NET_MAX_PAIRS + 1 <= VIRTIO_MAX_QUEUES, "two queues a 
 
 static unsigned control_queue(const struct net *net)
 {
-	return net_has(net, VIRTIO_NET_F_MQ) ? 2 * net->config.pair_count : 2; /* 5.1.2 */
+	return net_has(net, VIRTIO_NET_F_MQ) ? 2 * net->setup.pair_count : 2; /* 5.1.2 */
 }
 
 /* ---- the tap's side; a socket has none of this ---- */
@@ -43,7 +43,7 @@ static uint32_t tun_offloads(uint64_t features)
 
 static int set_offloads(const struct net *net, uint32_t flags)
 {
-	return sys_ioctl(net->config.fds[0], TUNSETOFFLOAD, (void *)(uintptr_t)flags);
+	return sys_ioctl(net->setup.fds[0], TUNSETOFFLOAD, (void *)(uintptr_t)flags);
 }
 
 void net_set_guest_offloads(struct net *net, uint64_t features)
@@ -65,8 +65,8 @@ static void attach_queue(const struct net *net, unsigned pair, bool attached)
 	struct ifreq request = { .ifr_flags =
 				     (short)(attached ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE) };
 
-	if (net->is_tap && !net->is_lost && net->config.pair_count > 1)
-		(void)sys_ioctl(net->config.fds[pair], TUNSETQUEUE, &request);
+	if (net->is_tap && !net->is_lost && net->setup.pair_count > 1)
+		(void)sys_ioctl(net->setup.fds[pair], TUNSETQUEUE, &request);
 }
 
 void net_set_pairs(struct net *net, unsigned count)
@@ -162,7 +162,7 @@ static void notify(struct virtio_device *device, unsigned queue)
 
 	if (queue == control_queue(net))
 		net_control_notify(net, queue);
-	else if (queue / 2 >= net->config.pair_count)
+	else if (queue / 2 >= net->setup.pair_count)
 		virtio_break(device, "a queue that is not used");
 	else if (queue % 2)
 		net_send_notify(&net->sends[queue / 2]);
@@ -174,7 +174,7 @@ static void quiesce(struct virtio_device *device)
 {
 	struct net *net = net_of(device);
 
-	for (unsigned pair = 0; pair < net->config.pair_count; pair++) {
+	for (unsigned pair = 0; pair < net->setup.pair_count; pair++) {
 		net_receive_quiesce(&net->receives[pair]);
 		net_send_quiesce(&net->sends[pair]);
 	}
@@ -182,16 +182,23 @@ static void quiesce(struct virtio_device *device)
 	net->is_announcing = false;
 }
 
+static void finish(struct net *net)
+{
+	for (unsigned pair = 0; pair < net->setup.pair_count; pair++) {
+		net_receive_finish(&net->receives[pair]);
+		net_send_finish(&net->sends[pair]);
+	}
+	net_stream_finish(net);
+	free(net);
+}
+
 static void destroy(struct virtio_device *device)
 {
 	struct net *net = net_of(device);
 
-	for (unsigned pair = 0; pair < net->config.pair_count; pair++) {
-		net_receive_finish(&net->receives[pair]);
-		net_send_finish(&net->sends[pair]);
-		close_fd(&net->config.fds[pair]);
-	}
-	free(net);
+	for (unsigned pair = 0; pair < net->setup.pair_count; pair++)
+		close_fd(&net->setup.fds[pair]);
+	finish(net);
 }
 
 static const struct virtio_type type = {
@@ -206,20 +213,22 @@ static const struct virtio_type type = {
 
 static uint64_t features_of(const struct net *net, bool has_uso)
 {
-	uint64_t features =
-	    NET_BIT(VIRTIO_NET_F_MAC) | NET_BIT(VIRTIO_NET_F_STATUS) |
-	    NET_BIT(VIRTIO_NET_F_MRG_RXBUF) | NET_BIT(VIRTIO_NET_F_CSUM) |
-	    NET_BIT(VIRTIO_NET_F_HOST_TSO4) | NET_BIT(VIRTIO_NET_F_HOST_TSO6) |
-	    NET_BIT(VIRTIO_NET_F_HOST_ECN) | NET_BIT(VIRTIO_NET_F_GUEST_CSUM) |
-	    NET_BIT(VIRTIO_NET_F_GUEST_TSO4) | NET_BIT(VIRTIO_NET_F_GUEST_TSO6) |
-	    NET_BIT(VIRTIO_NET_F_GUEST_ECN) | NET_BIT(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS) |
-	    NET_BIT(VIRTIO_NET_F_CTRL_VQ) | NET_BIT(VIRTIO_NET_F_CTRL_RX) |
-	    NET_BIT(VIRTIO_NET_F_CTRL_RX_EXTRA) | NET_BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) |
-	    NET_BIT(VIRTIO_NET_F_GUEST_ANNOUNCE);
+	uint64_t features = NET_BIT(VIRTIO_NET_F_MAC) | NET_BIT(VIRTIO_NET_F_STATUS) |
+			    NET_BIT(VIRTIO_NET_F_MRG_RXBUF) | NET_BIT(VIRTIO_NET_F_CTRL_VQ) |
+			    NET_BIT(VIRTIO_NET_F_CTRL_RX) | NET_BIT(VIRTIO_NET_F_CTRL_RX_EXTRA) |
+			    NET_BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) |
+			    NET_BIT(VIRTIO_NET_F_GUEST_ANNOUNCE);
 
-	if (net->config.mtu > 0)
+	if (!net->setup.is_stream)
+		features |= NET_BIT(VIRTIO_NET_F_CSUM) | NET_BIT(VIRTIO_NET_F_HOST_TSO4) |
+			    NET_BIT(VIRTIO_NET_F_HOST_TSO6) | NET_BIT(VIRTIO_NET_F_HOST_ECN) |
+			    NET_BIT(VIRTIO_NET_F_GUEST_CSUM) | NET_BIT(VIRTIO_NET_F_GUEST_TSO4) |
+			    NET_BIT(VIRTIO_NET_F_GUEST_TSO6) | NET_BIT(VIRTIO_NET_F_GUEST_ECN) |
+			    NET_BIT(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS);
+
+	if (net->setup.mtu > 0)
 		features |= NET_BIT(VIRTIO_NET_F_MTU);
-	if (net->config.pair_count > 1)
+	if (net->setup.pair_count > 1)
 		features |= NET_BIT(VIRTIO_NET_F_MQ);
 	if (has_uso)
 		features |=
@@ -241,6 +250,8 @@ static int prepare_fd(struct net *net, int fd)
 	if (r < 0)
 		return r;
 	r = sys_ioctl(fd, TUNGETIFF, &request);
+	if (net->setup.is_stream)
+		return r == 0 ? -EINVAL : 0;
 	if (r == -ENOTTY || r == -EINVAL || r == -EOPNOTSUPP)
 		return net->is_tap ? -EINVAL : 0;
 	if (r < 0)
@@ -254,18 +265,20 @@ static int prepare_fd(struct net *net, int fd)
 
 static int prepare(struct net *net)
 {
-	unsigned pairs = net->config.pair_count;
+	unsigned pairs = net->setup.pair_count;
 	const uint32_t uso = TUN_F_CSUM | NET_TUN_F_USO4 | NET_TUN_F_USO6;
 	struct net_config_space space = { 0 };
 	int r = 0;
 
 	for (unsigned pair = 0; r == 0 && pair < pairs; pair++)
-		r = prepare_fd(net, net->config.fds[pair]);
+		r = prepare_fd(net, net->setup.fds[pair]);
 	for (unsigned pair = 0; r == 0 && pair < pairs; pair++) {
 		r = net_receive_init(&net->receives[pair], net, pair);
 		if (r == 0)
 			r = net_send_init(&net->sends[pair], net, pair);
 	}
+	if (r == 0 && net->setup.is_stream)
+		r = net_stream_init(net);
 	if (r < 0)
 		return r;
 	net->type = type;
@@ -275,10 +288,10 @@ static int prepare(struct net *net)
 	net->is_up = true;
 	net->active_pairs = pairs;
 	net_set_pairs(net, 1);
-	memcpy(space.mac, net->config.mac, sizeof space.mac);
+	memcpy(space.mac, net->setup.mac, sizeof space.mac);
 	space.status = status_of(net);
 	space.max_pairs = (uint16_t)pairs;
-	space.mtu = net->config.mtu;
+	space.mtu = net->setup.mtu;
 	memcpy(net->device.config, &space, sizeof space);
 	net->device.config_size = sizeof space;
 	return 0;
@@ -289,19 +302,16 @@ int virtio_net_create(const struct virtio_net_setup *config, struct virtio_devic
 	struct net *net;
 	int r;
 
-	if (config->pair_count < 1 || config->pair_count > VIRTIO_NET_MAX_PAIRS)
+	if (config->pair_count < 1 || config->pair_count > VIRTIO_NET_MAX_PAIRS ||
+	    (config->is_stream && config->pair_count > 1))
 		return -EINVAL;
 	net = calloc(1, sizeof *net);
 	if (!net)
 		return -ENOMEM;
-	net->config = *config;
+	net->setup = *config;
 	r = prepare(net);
 	if (r < 0) {
-		for (unsigned pair = 0; pair < config->pair_count; pair++) {
-			net_receive_finish(&net->receives[pair]);
-			net_send_finish(&net->sends[pair]);
-		}
-		free(net);
+		finish(net);
 		return r;
 	}
 	*out = &net->device;

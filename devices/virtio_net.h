@@ -15,10 +15,13 @@ struct virtio_net_setup {
 	int fds[VIRTIO_NET_MAX_PAIRS];
 	uint8_t mac[VIRTIO_NET_MAC_SIZE];
 	uint16_t mtu; /* told to the driver; 0: nothing is */
+	/* The one descriptor is a stream socket with frames, each behind its length in four bytes,
+	 * the highest first, and without packet headers: passt's. There are no offloads then. */
+	bool is_stream;
 };
 
-/* -EINVAL: no tap with packet headers. Offloads are those the host's tap knows; the driver chooses
- * among them. */
+/* -EINVAL: no tap with packet headers, or several pairs on a stream. Offloads are those the host's
+ * tap knows; the driver chooses among them. */
 int virtio_net_create(const struct virtio_net_setup *config, struct virtio_device **out);
 
 /* On the device thread, or before the loop runs. Tells the driver that the cable is in or out;

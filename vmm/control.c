@@ -36,7 +36,8 @@ static size_t net_fd_count(const struct control_start *start)
 	size_t sum = 0;
 
 	for (uint32_t i = 0; i < start->net_count && i < VMM_MAX_NETS; i++) {
-		if (start->nets[i].pair_count == 0 || start->nets[i].pair_count > VMM_MAX_NET_PAIRS)
+		if (start->nets[i].pair_count == 0 ||
+		    start->nets[i].pair_count > VMM_MAX_NET_PAIRS || start->nets[i].stream > 1)
 			return 0;
 		sum += start->nets[i].pair_count;
 	}
@@ -225,6 +226,7 @@ static size_t pack_nets(const struct vmm_config *config, struct control_start *s
 		const struct vmm_net *net = &config->nets[i];
 
 		start->nets[i].mtu = net->mtu;
+		start->nets[i].stream = net->stream;
 		start->nets[i].pair_count = (uint8_t)net->pair_count;
 		memcpy(start->nets[i].mac, net->mac, VMM_MAC_SIZE);
 		for (unsigned pair = 0; pair < net->pair_count; pair++)
@@ -240,6 +242,7 @@ static void unpack_nets(const struct control_start *start, const int *fds, struc
 		struct vmm_net *net = &out->nets[i];
 
 		net->mtu = start->nets[i].mtu;
+		net->stream = start->nets[i].stream;
 		net->pair_count = start->nets[i].pair_count;
 		memcpy(net->mac, start->nets[i].mac, VMM_MAC_SIZE);
 		for (unsigned pair = 0; pair < net->pair_count; pair++)

@@ -35,7 +35,7 @@ struct control_start {
 	uint32_t net_count;
 	struct {
 		uint16_t mtu;
-		uint8_t pair_count, mac[VMM_MAC_SIZE];
+		uint8_t stream, pair_count, mac[VMM_MAC_SIZE];
 	} nets[VMM_MAX_NETS];
 };
 

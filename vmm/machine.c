@@ -146,7 +146,9 @@ static int add_rng(struct machine *machine, struct error *err)
 
 static int add_net(struct machine *machine, const struct vmm_net *net, struct error *err)
 {
-	struct virtio_net_setup setup = { .pair_count = net->pair_count, .mtu = net->mtu };
+	struct virtio_net_setup setup = { .pair_count = net->pair_count,
+					  .mtu = net->mtu,
+					  .is_stream = net->stream };
 	struct virtio_device *device;
 	int r = 0;
 

@@ -44,6 +44,8 @@ struct vmm_net {             /* a network interface of the guest; in the guest's
 	int fds[VMM_MAX_NET_PAIRS];
 	uint8_t mac[VMM_MAC_SIZE]; /* the guest's side */
 	uint16_t mtu;              /* told to the guest; 0: nothing is */
+	bool stream; /* the one descriptor is a stream socket with frames, each behind its length in
+			four bytes: passt's */
 };
 
 struct vmm_config {
