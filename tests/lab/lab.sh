@@ -26,6 +26,7 @@ usage() {
 		             takes the same time in every run. One CPU, slow, always emulated.
 		  --start    keep a lab running; commands use it while it is up, and do not wait for a boot
 		  --keep     start one unless it runs, then run COMMAND in it
+		  --cpus     processors of the lab (1); with several, guests fail now and then (tests/lab/qemu.sh)
 		  --stop     end it; --status tells about it, --state what one that hangs is doing
 		  --fresh    a lab of its own for this command, even when one is kept
 		The kept lab belongs to the checkout, or to the name in $KATAVM_LAB, and ends itself when unused for 30 minutes.
@@ -408,7 +409,7 @@ run_exact() { # WORD...
 main() {
 	local exact='' keep='' action='' fresh='' dir rc=0
 	memory=${KATAVM_LAB_MEMORY:-3072}
-	cpus=${KATAVM_LAB_CPUS:-2}
+	cpus=${KATAVM_LAB_CPUS:-1}
 	if [ "${1:-}" = --keeper ]; then
 		memory=$3 cpus=$4
 		prepare

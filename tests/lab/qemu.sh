@@ -7,6 +7,10 @@
 # it, endlessly, with the run queue's lock held. The host stands still, or a guest panics with "Oops: int3". Debian
 # 12's own QEMU, 7.2, has this; the one in its backports suite has not. tests/lab/t/lab-text.sh provokes it.
 #
+# A lab has one processor unless it is asked for more. With two, three guests at a time, 2 of 180 ended with a triple
+# fault, one while it booted and one while it ran, and a guest has stood still for ever; with one processor
+# none of 90 did either. Several emulated processors do not gain much: two labs side by side (run-tests.sh) are faster.
+#
 # Any QEMU's SVM changes a processor's word of pending interrupts without a lock at each entry into and exit from a guest,
 # so one that another thread raises in that moment can be lost. nohz=off and highres=off leave the
 # local timer periodic: the next tick, four milliseconds later, finds what was lost.

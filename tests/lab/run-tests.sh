@@ -1,12 +1,21 @@
 #!/bin/bash
-# Runs files of checks, tests/lab/t/*.sh or those named, in one lab of their own. Ends with "N passed, N failed".
+# Runs files of checks, tests/lab/t/*.sh or those named, in labs of their own: one for each of two processors, each taking
+# the next file when it is done with one. Ends with "N passed, N failed".
 set -eu
 . "$(dirname "$0")/common.sh"
 logs=$results/lab-tests
 mkdir -p "$logs"
-export KATAVM_LAB=test.$$
 lab=(bash "$lab_dir/lab.sh")
-trap '"${lab[@]}" --stop' EXIT
+work=$(mktemp -d)
+workers=()
+
+end() {
+	local pid
+	for pid in "${workers[@]}"; do kill "$pid" 2>/dev/null || true; done
+	wait
+	rm -rf "$work"
+}
+trap end EXIT
 trap 'exit 130' INT TERM HUP
 
 if [ $# -gt 0 ]; then
@@ -26,17 +35,11 @@ give_up() { # CHILD FILE
 	"${lab[@]}" --stop || true
 }
 
-passed=0 failed=0
-for file in "${files[@]}"; do
-	[ -e "$file" ] || die "there is no file of checks $file"
+run_file() { # FILE
+	local file=$1 name log limit start=$SECONDS rc=0 command child good bad
 	name=$(basename "$file" .sh)
 	log=$logs/$name.log
 	limit=$(setting "$file" timeout)
-	if [ $# -eq 0 ] && [ -n "$(setting "$file" 'by name only')" ]; then
-		say "checks in $name: left out ($(setting "$file" 'by name only')); ./dev test lab $name runs them"
-		continue
-	fi
-	start=$SECONDS rc=0
 	if [ "$(setting "$file" runs)" = machine ]; then
 		command=(env PATH="$out/bin:$PATH" timeout -k 5 "${limit:-300}" bash "$file")
 	else
@@ -49,7 +52,7 @@ for file in "${files[@]}"; do
 	while kill -0 "$child" 2>/dev/null; do
 		sleep 0.2
 		[ $((SECONDS - start)) -lt $((${limit:-300} + 60)) ] || give_up "$child" "$file" >>"$log" 2>&1
-		[ $(((SECONDS - start + 1) % 30)) -ne 0 ] || {
+		[ $(((SECONDS - start + 1) % 60)) -ne 0 ] || {
 			say "checks in $name … $((SECONDS - start)) s: $(grep -E '^(not )?ok ' "$log" | tail -n 1)"
 			sleep 1
 		}
@@ -63,9 +66,54 @@ for file in "${files[@]}"; do
 		echo "not ok $name ended with status $rc" >>"$log"
 		tail -n 20 "$log" >&2
 	fi
-	passed=$((passed + good)) failed=$((failed + bad))
+	echo "$good $bad" >"$work/$name.count"
 	awk '/^not ok /{show=1} /^ok /{show=0} show' "$log" >&2
 	say "checks in $name: $good passed, $bad failed ($((SECONDS - start)) s)"
+}
+
+# The next file of the queue; the shell reads it byte by byte, so one at a time may.
+next_file() {
+	flock 8
+	read -r file <&7
+	flock -u 8
+	[ -n "$file" ]
+}
+
+# Takes files from the queue until it gives an empty line.
+work_on() { # NUMBER
+	local file
+	exec 8>"$work/lock"
+	export KATAVM_LAB=test.$$.$1
+	trap '"${lab[@]}" --stop' EXIT
+	trap 'exit 130' INT TERM HUP
+	while next_file; do run_file "$file"; done
+}
+
+# The longest first, so that none of them is left over for one lab alone.
+for file in "${files[@]}"; do
+	[ -e "$file" ] || die "there is no file of checks $file"
+	if [ $# -eq 0 ] && [ -n "$(setting "$file" 'by name only')" ]; then
+		name=$(basename "$file" .sh)
+		say "checks in $name: left out ($(setting "$file" 'by name only')); ./dev test lab $name runs them"
+	else
+		limit=$(setting "$file" timeout)
+		echo "${limit:-300} $file"
+	fi
+done | sort -srn | cut -d' ' -f2- >"$work/files"
+
+mkfifo "$work/queue"
+exec 7<>"$work/queue"
+count=$(wc -l <"$work/files")
+{ cat "$work/files"; echo; echo; } >&7 # an empty line ends one of them
+for number in 1 2; do
+	[ "$number" -le "$count" ] || break
+	work_on "$number" &
+	workers+=($!)
 done
+wait "${workers[@]}" || true
+workers=()
+[ "$(find "$work" -name '*.count' | wc -l)" -eq "$count" ] || die "not every file of checks was run"
+passed=$(cat "$work"/*.count | awk '{ n += $1 } END { print n + 0 }')
+failed=$(cat "$work"/*.count | awk '{ n += $2 } END { print n + 0 }')
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
