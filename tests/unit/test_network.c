@@ -19,7 +19,7 @@ static struct ip_prefix prefix(const char *text)
 	return out;
 }
 
-Test(net, addresses)
+Test(network, addresses)
 {
 	static const char *const bad[] = { "", "1.2.3", "1.2.3.4/8", "::g", "1.2.3.256", "a" };
 	struct ip one = ip("10.1.2.3"), other;
@@ -38,7 +38,7 @@ Test(net, addresses)
 	cr_assert_not(ip_is_loopback(&one));
 }
 
-Test(net, prefixes)
+Test(network, prefixes)
 {
 	static const char *const bad[] = { "10.0.0.0", "10.0.0.0/",   "10.0.0.0/33",
 					   "::/129",   "10.0.0.0/-1", "10.0.0.0/8x",
@@ -56,7 +56,7 @@ Test(net, prefixes)
 	cr_assert_not(ip_overlap(&wide, &narrow));
 }
 
-Test(net, counting)
+Test(network, counting)
 {
 	struct ip_prefix network = prefix("10.144.7.9/16"), six = prefix("fd12:3456::ffff/64");
 	char text[IP_TEXT_SIZE];
@@ -69,7 +69,7 @@ Test(net, counting)
 	cr_assert_str_eq(ip_print(&one, text), "fd12:3456::1:2");
 }
 
-Test(net, hardware_addresses)
+Test(network, hardware_addresses)
 {
 	static const char *const bad[] = { "",
 					   "02:00:00:00:00",
@@ -88,7 +88,7 @@ Test(net, hardware_addresses)
 		cr_assert_not(ip_parse_mac(bad[i], mac), "%s", bad[i]);
 }
 
-Test(net, message)
+Test(network, message)
 {
 	struct ip_prefix addresses[] = { prefix("10.0.0.2/24"), prefix("fd00::2/64") };
 	struct net_route routes[] = { { .gateway = ip("10.0.0.1") },
