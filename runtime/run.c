@@ -99,6 +99,25 @@ static int prepare(struct run *run, struct error *err)
 	return result;
 }
 
+static int connect_network(struct run *run, struct error *err)
+{
+	const struct run_config *config = &run->config;
+	const struct net_request request = {
+		.network = config->network,
+		.optional = config->network_optional,
+		.id = config->id,
+		.name = config->name,
+		.hostname = config->hostname,
+		.domainname = config->domainname,
+		.ip = config->ip,
+		.aliases = config->aliases,
+		.ports = config->ports,
+		.allowed = config->allow_hosts,
+	};
+
+	return net_open(&request, &run->arena, &run->net, err);
+}
+
 /* The VM boots while the message for its agent is put together. */
 static int start(struct run *run, Katavm__Agent__V1__CreateContainerRequest **container,
 		 struct error *err)
@@ -109,7 +128,7 @@ static int start(struct run *run, Katavm__Agent__V1__CreateContainerRequest **co
 		.layer_count = run->image.layer_count,
 		.net = &run->net,
 	};
-	int result = sandbox_start(&run->sandbox, &run->config, &run->image, err);
+	int result = sandbox_start(&run->sandbox, &run->config, &run->image, &run->net, err);
 
 	if (result < 0)
 		return result;
@@ -122,6 +141,8 @@ static int start(struct run *run, Katavm__Agent__V1__CreateContainerRequest **co
 	result = spec_make(&input, &run->arena, container, err);
 	if (result == 0)
 		result = sandbox_connect_stdio(&run->sandbox, &run->config, err);
+	if (result == 0)
+		result = net_ready(&run->net, err);
 	return result;
 }
 
@@ -141,7 +162,7 @@ static int run_container(struct run *run, const struct options *options)
 	trace_stage(&run->trace, "vmm_start", sys_monotonic_ns());
 	if (sandbox_create(&run->sandbox, &err) < 0)
 		return host_can() ? complain(&err) : SESSION_FAILED;
-	if (prepare(run, &err) < 0)
+	if (prepare(run, &err) < 0 || connect_network(run, &err) < 0)
 		return complain(&err);
 	if (start(run, &container, &err) < 0)
 		return host_can() ? complain(&err) : SESSION_FAILED;

@@ -52,22 +52,6 @@ static size_t count_of(const struct options *options, const char *name)
 	return count;
 }
 
-static int make_network(const struct options *options, struct error *err)
-{
-	static const char *const flags[] = { "network", "net" };
-
-	for (size_t i = 0; i < 2; i++) {
-		const char *mode = options_value(options, flags[i]);
-
-		if (mode && strcmp(mode, "none") != 0)
-			return error_set(err, -ENOTSUP,
-					 "--%s %s is not in this release: the only one is none, "
-					 "with loopback",
-					 flags[i], mode);
-	}
-	return 0;
-}
-
 static int make_tmpfs(const struct options *options, struct arena *arena, struct run_config *out,
 		      struct error *err)
 {
@@ -365,7 +349,7 @@ int run_config_make(const struct options *options, struct arena *arena, struct r
 		.kernel = options_value(options, "kernel"),
 		.trace = options_value(options, "trace"),
 	};
-	int result = make_network(options, err);
+	int result = run_network_make(options, arena, &config, err);
 
 	if (!config.trace)
 		config.trace = getenv("KATAVM_TRACE");

@@ -1,5 +1,6 @@
 #pragma once
 #include "runtime/arena.h"
+#include "runtime/net/ip.h"
 #include "runtime/options.h"
 #include "runtime/parse.h"
 
@@ -40,6 +41,12 @@ struct run_config {
 	struct texts labels;         /* KEY=VALUE */
 	struct texts groups;         /* of --group-add */
 	struct texts dns, dns_search, dns_options;
+	const char *network;   /* its name; NULL: none */
+	bool network_optional; /* nobody named it */
+	struct ip ip;          /* wished for, or none */
+	struct texts aliases;  /* on the network */
+	struct texts ports;    /* of --publish */
+	struct texts allow_hosts;
 	size_t tmpfs_count, host_count, ulimit_count, sysctl_count;
 	struct run_tmpfs *tmpfs;
 	struct run_host *hosts;
@@ -68,3 +75,7 @@ extern const struct option_spec run_options[];
 /* Everything in *out lives in arena or in argv. */
 int run_config_make(const struct options *options, struct arena *arena, struct run_config *out,
 		    struct error *err);
+
+/* Its part about networks. */
+int run_network_make(const struct options *options, struct arena *arena, struct run_config *out,
+		     struct error *err);

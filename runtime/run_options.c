@@ -1,8 +1,9 @@
 #include "runtime/run_config.h"
 
-#define ONE_VM   "each container has a virtual machine to itself"
-#define NETWORKS "containers have no network yet, only loopback"
-#define VOLUMES  "folders of the host cannot be shared yet"
+#define ONE_VM  "each container has a virtual machine to itself"
+#define LINKS   "containers on one network of katavm network create know each other by name"
+#define PORTS   "ports cannot be published yet"
+#define VOLUMES "folders of the host cannot be shared yet"
 
 /* In the order of Docker's manual. */
 const struct option_spec run_options[] = {
@@ -34,7 +35,7 @@ const struct option_spec run_options[] = {
 	{ "entrypoint", 0, OPTION_VALUE, "PROGRAM", "instead of the image's; \"\": none", NULL },
 	{ "env", 'e', OPTION_LIST, "KEY[=VALUE]", "set a variable, or take the caller's", NULL },
 	{ "env-file", 0, OPTION_LIST, "FILE", "set the variables in a file's lines", NULL },
-	{ "expose", 0, OPTION_LATER, NULL, NETWORKS, NULL },
+	{ "expose", 0, OPTION_LATER, NULL, PORTS, NULL },
 	{ "gpus", 0, OPTION_LATER, NULL, "devices of the host cannot be handed over yet", NULL },
 	{ "group-add", 0, OPTION_LIST, "GROUP", "one more group for the process", NULL },
 	{ "health-cmd", 0, OPTION_LATER, NULL, "health is not checked yet", NULL },
@@ -45,26 +46,29 @@ const struct option_spec run_options[] = {
 	{ "hostname", 'h', OPTION_VALUE, "NAME", "host name (default: the short id)", NULL },
 	{ "init", 0, OPTION_FLAG, NULL, "a small init is process 1: it forwards and reaps", NULL },
 	{ "interactive", 'i', OPTION_FLAG, NULL, "connect stdin (else it is /dev/null)", NULL },
-	{ "ip", 0, OPTION_LATER, NULL, NETWORKS, NULL },
-	{ "ip6", 0, OPTION_LATER, NULL, NETWORKS, NULL },
+	{ "ip", 0, OPTION_VALUE, "ADDRESS", "the container's IPv4 address on its network", NULL },
+	{ "ip6", 0, OPTION_LATER, NULL, "it goes with the IPv4 address: give that one with --ip",
+	  NULL },
 	{ "ipc", 0, OPTION_LATER, NULL, ONE_VM, NULL },
 	{ "isolation", 0, OPTION_LATER, NULL, ONE_VM, NULL },
 	{ "kernel", 0, OPTION_VALUE, "FILE", "boot this ELF vmlinux", NULL },
 	{ "label", 'l', OPTION_LIST, "KEY=VALUE", "a label, kept while the container runs", NULL },
 	{ "label-file", 0, OPTION_LATER, NULL, "give labels with --label", NULL },
-	{ "link", 0, OPTION_LATER, NULL, NETWORKS, NULL },
+	{ "link", 0, OPTION_LATER, NULL, LINKS, NULL },
 	{ "log-driver", 0, OPTION_LATER, NULL, "output goes to katavm's own stdout and stderr",
 	  NULL },
 	{ "log-opt", 0, OPTION_LATER, NULL, "output goes to katavm's own stdout and stderr", NULL },
-	{ "mac-address", 0, OPTION_LATER, NULL, NETWORKS, NULL },
+	{ "mac-address", 0, OPTION_LATER, NULL, "it is made from the container's address", NULL },
 	{ "memory", 'm', OPTION_VALUE, "SIZE", "memory for the container (default 512m)", NULL },
 	{ "memory-reservation", 0, OPTION_LATER, NULL, ONE_VM ": --memory is its size", NULL },
 	{ "memory-swap", 0, OPTION_LATER, NULL, "the guest has no swap", NULL },
 	{ "mount", 0, OPTION_LATER, NULL, VOLUMES "; --tmpfs works", NULL },
 	{ "name", 0, OPTION_VALUE, "NAME", "a name that no other running container has", NULL },
 	{ "net", 0, OPTION_VALUE, "MODE", "the same as --network", NULL },
-	{ "network", 0, OPTION_VALUE, "MODE", "none: only loopback (the default)", NULL },
-	{ "network-alias", 0, OPTION_LATER, NULL, NETWORKS, NULL },
+	{ "network", 0, OPTION_VALUE, "NAME",
+	  "connect to this network; none: only loopback (default: the network default)", NULL },
+	{ "network-alias", 0, OPTION_LIST, "NAME", "one more name for others on its network",
+	  NULL },
 	{ "no-healthcheck", 0, OPTION_FLAG, NULL, "understood: health is not checked", NULL },
 	{ "no-net", 0, OPTION_FLAG, NULL, "the same as --network none", NULL },
 	{ "oom-kill-disable", 0, OPTION_LATER, NULL, "a VM out of memory cannot go on", NULL },
@@ -76,8 +80,8 @@ const struct option_spec run_options[] = {
 	  "everything in the guest is allowed; nothing more on the host", NULL },
 	{ "progress", 0, OPTION_VALUE, "HOW", "how a pull shows its progress",
 	  "auto|plain|json|none" },
-	{ "publish", 'p', OPTION_LATER, NULL, NETWORKS, NULL },
-	{ "publish-all", 'P', OPTION_LATER, NULL, NETWORKS, NULL },
+	{ "publish", 'p', OPTION_LATER, NULL, PORTS, NULL },
+	{ "publish-all", 'P', OPTION_LATER, NULL, PORTS, NULL },
 	{ "pull", 0, OPTION_VALUE, "WHEN", "fetch the image (default missing)",
 	  "missing|always|never" },
 	{ "quiet", 'q', OPTION_FLAG, NULL, "no progress of a pull", NULL },

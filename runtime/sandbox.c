@@ -72,8 +72,22 @@ static int add_disks(const struct image *image, int scratch_fd, struct vmm_confi
 	return 0;
 }
 
+static void add_nets(const struct net *net, struct vmm_config *vm)
+{
+	for (size_t i = 0; i < net->interface_count; i++) {
+		const struct net_interface *from = &net->interfaces[i];
+		struct vmm_net *to = &vm->nets[vm->net_count++];
+
+		to->pair_count = (unsigned)from->queue_count;
+		to->mtu = (uint16_t)from->mtu;
+		(void)memcpy(to->mac, from->mac, sizeof to->mac);
+		for (size_t j = 0; j < from->queue_count; j++)
+			to->fds[j] = from->tap_fds[j];
+	}
+}
+
 static int start_vm(struct vmm *vmm, const struct run_config *config, const struct image *image,
-		    struct error *err)
+		    const struct net *net, struct error *err)
 {
 	own_fd kernel = -1;
 	own_fd initramfs = -1;
@@ -97,6 +111,7 @@ static int start_vm(struct vmm *vmm, const struct run_config *config, const stru
 		result = add_disks(image, scratch, &wanted);
 	if (result < 0)
 		return result;
+	add_nets(net, &wanted);
 	wanted.kernel_fd = kernel;
 	wanted.initramfs_fd = initramfs;
 	return vmm_start(vmm, &wanted, err);
@@ -133,9 +148,9 @@ static int connect_agent(struct sandbox *sandbox, struct error *err)
 }
 
 int sandbox_start(struct sandbox *sandbox, const struct run_config *config,
-		  const struct image *image, struct error *err)
+		  const struct image *image, const struct net *net, struct error *err)
 {
-	int result = start_vm(sandbox->vmm, config, image, err);
+	int result = start_vm(sandbox->vmm, config, image, net, err);
 
 	return result < 0 ? result : connect_agent(sandbox, err);
 }

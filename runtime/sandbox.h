@@ -2,6 +2,7 @@
 #include "agent/protocol/ttrpc_client.h"
 #include "base/error.h"
 #include "runtime/image/image.h"
+#include "runtime/net/net.h"
 #include "runtime/run_config.h"
 #include "vmm/vmm.h"
 
@@ -14,9 +15,9 @@ struct sandbox {
 /* Starts the process of the VM, which makes itself ready while the image is looked up. */
 int sandbox_create(struct sandbox *out, struct error *err);
 
-/* Starts it; it boots while this returns. The image's descriptors are borrowed. */
+/* Starts it; it boots while this returns. The image's and the network's descriptors are borrowed. */
 int sandbox_start(struct sandbox *sandbox, const struct run_config *config,
-		  const struct image *image, struct error *err);
+		  const struct image *image, const struct net *net, struct error *err);
 
 /* The process's stdin, stdout and stderr will be this process's descriptors 0, 1 and 2. */
 int sandbox_connect_stdio(struct sandbox *sandbox, const struct run_config *config,

@@ -1,6 +1,47 @@
 #include "runtime/net/net.h"
 
 #include "base/own.h"
+#include "runtime/net/bridge.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+int net_open(const struct net_request *request, struct arena *arena, struct net *out,
+	     struct error *err)
+{
+	int r = 0;
+
+	if (!request->network)
+		return 0;
+	if (geteuid() == 0)
+		r = bridge_open(request, arena, out, err);
+	else
+		r = error_set(err, -EPERM,
+			      "the network \"%s\" needs root, who can make bridges: run katavm as "
+			      "root, or with --network none",
+			      request->network);
+	if (r < 0 && request->optional) {
+		(void)fprintf(stderr, "katavm: no network: %s\n", err->text);
+		r = 0;
+	}
+	return r;
+}
+
+int net_ready(struct net *net, struct error *err)
+{
+	return net->bridge ? bridge_ready(net->bridge, err) : 0;
+}
+
+int net_names_fd(const struct net *net)
+{
+	return net->bridge ? bridge_names_fd(net->bridge) : -1;
+}
+
+void net_names_read(struct net *net, struct arena *arena)
+{
+	if (net->bridge)
+		bridge_names_read(net->bridge, arena, net);
+}
 
 void net_finish(struct net *net)
 {
@@ -12,4 +53,6 @@ void net_finish(struct net *net)
 		one->queue_count = 0;
 	}
 	net->interface_count = 0;
+	bridge_close(net->bridge);
+	net->bridge = NULL;
 }

@@ -11,7 +11,7 @@
  * the container's files say. sandbox.c hands interfaces to the VMM, spec.c the rest to the agent.
  * Lists live in the arena given to the maker; descriptors are the network's own until net_finish.
  */
-enum { NET_MAX_INTERFACES = 8, NET_MAX_QUEUES = 8 };
+enum { NET_MAX_INTERFACES = 8, NET_MAX_QUEUES = 4 };
 
 struct net_route {
 	struct ip_prefix destination; /* ip.size 0: everything, of the gateway's kind */
@@ -43,7 +43,20 @@ struct net_name { /* a line of /etc/hosts */
 	const char *names; /* separated by blanks */
 };
 
+/* What a sandbox is to be connected to; texts are borrowed and live as long as the network. */
+struct net_request {
+	const char *network; /* its name; NULL: no network at all */
+	bool optional; /* nobody asked for it: where it cannot be had, there is none, said on stderr
+			*/
+	const char *id, *name, *hostname, *domainname; /* name and domainname may be NULL */
+	struct ip ip;                                  /* the container's IPv4 address, or none */
+	struct texts aliases;                          /* more names on the network */
+	struct texts ports;                            /* of --publish, parsed already once */
+	struct texts allowed; /* of --allow-host: nothing else may be reached, when there is one */
+};
+
 struct net {
+	struct bridge *bridge; /* private to bridge.c; NULL: another kind of network */
 	size_t interface_count;
 	struct net_interface interfaces[NET_MAX_INTERFACES];
 	size_t name_count;
@@ -51,5 +64,17 @@ struct net {
 	struct texts dns, dns_search, dns_options; /* unless --dns and its like say otherwise */
 };
 
-/* Closes the descriptors. Accepts a zeroed one. */
+/* Connects a sandbox. Host programs that have to be run for it go on running while this returns. */
+int net_open(const struct net_request *request, struct arena *arena, struct net *out,
+	     struct error *err);
+
+/* Waits until the network is as it has to be before anything runs in the guest. */
+int net_ready(struct net *net, struct error *err);
+
+/* Readable when names on the network may have changed; -1: they never do. */
+int net_names_fd(const struct net *net);
+/* Reads them anew into net->names, and whatever made the descriptor readable. */
+void net_names_read(struct net *net, struct arena *arena);
+
+/* Takes away what the host had for it and closes the descriptors. Accepts a zeroed one. */
 void net_finish(struct net *net);

@@ -1,0 +1,403 @@
+/*
+ * Under the lock of all leases: what dead ones left is found, an address is taken, the bridge and
+ * its port are made, and nft is started on one batch that removes the rules of the dead and adds
+ * ours. nft works while the VM boots; bridge_ready waits for it before the guest is told to start
+ * anything. The files of the dead stay locked by us until nft is done, so that nobody takes their
+ * addresses, and with them the elements that are being removed, before that.
+ */
+#include "runtime/net/bridge.h"
+
+#include "base/own.h"
+#include "base/sys.h"
+#include "runtime/net/lease.h"
+#include "runtime/net/link.h"
+#include "runtime/net/network.h"
+#include "runtime/net/resolver.h"
+#include "runtime/net/rules.h"
+#include "runtime/net/tap.h"
+
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/inotify.h>
+
+enum { DEAD_MAX = 256 }; /* cleaned by one start */
+
+struct bridge {
+	struct network network;
+	struct lease lease;
+	struct rules_run run;
+	struct lease dead[DEAD_MAX];
+	size_t dead_count;
+	int names_fd;
+	int index;
+	const char *own_names; /* behind our address in /etc/hosts */
+	bool has_v6;
+};
+
+/* --- the dead --- */
+
+static int collect_dead(void *context, struct lease *lease, bool alive)
+{
+	struct bridge *bridge = context;
+
+	if (alive)
+		return 0;
+	if (bridge->dead_count == DEAD_MAX) {
+		close_fd(&lease->fd);
+		return 1;
+	}
+	bridge->dead[bridge->dead_count++] = *lease;
+	return 0;
+}
+
+static void remove_dead_rules(const struct bridge *bridge, struct rules *rules)
+{
+	for (size_t i = 0; i < bridge->dead_count; i++)
+		if (bridge->dead[i].id) /* else it died before it had any */
+			rules_remove_lease(rules, &bridge->dead[i]);
+}
+
+static void forget_neighbours(struct netlink *netlink, const struct lease *lease)
+{
+	int index = link_index(netlink, lease->bridge);
+
+	for (size_t kind = 0; index > 0 && kind < NETWORK_KINDS; kind++)
+		if (lease->addresses[kind].size)
+			(void)link_remove_neighbour(netlink, index, &lease->addresses[kind]);
+}
+
+static void release_dead(struct bridge *bridge)
+{
+	for (size_t i = 0; i < bridge->dead_count; i++)
+		lease_release(&bridge->dead[i]);
+	bridge->dead_count = 0;
+}
+
+static void keep_dead(struct bridge *bridge)
+{
+	for (size_t i = 0; i < bridge->dead_count; i++)
+		close_fd(&bridge->dead[i].fd);
+	bridge->dead_count = 0;
+}
+
+/* --- connecting --- */
+
+static int find_network(const char *name, struct network *out, struct error *err)
+{
+	const struct network_wish wish = { .name = name };
+	int r = network_load(name, out, err);
+
+	if (r == -ENOENT && strcmp(name, NETWORK_DEFAULT) == 0)
+		r = network_create(&wish, out, err);
+	return r;
+}
+
+static int wished_index(const struct network *network, const struct ip *ip, uint32_t *out,
+			struct error *err)
+{
+	const struct ip_prefix *subnet = &network->subnets[NETWORK_V4];
+	char text[IP_TEXT_SIZE];
+	uint32_t index = 0;
+
+	*out = 0;
+	if (!ip->size)
+		return 0;
+	for (size_t i = 0; i < 4; i++)
+		index = index << 8 | ip->bytes[i];
+	index &= UINT32_MAX >> subnet->length;
+	if (!ip_within(ip, subnet) || index == 0 || index == UINT32_MAX >> subnet->length)
+		return error_set(err, -EINVAL, "--ip %s is no address of the network \"%s\"",
+				 ip_print(ip, text), network->name);
+	*out = index;
+	return 0;
+}
+
+static int add_port(struct bridge *bridge, struct netlink *netlink, struct net_interface *one,
+		    struct error *err)
+{
+	struct lease *lease = &bridge->lease;
+	int port, r;
+
+	r = tap_open("kvt%d", 1, one->tap_fds, lease->tap, err);
+	if (r < 0)
+		return r;
+	one->queue_count = 1;
+	port = link_index(netlink, lease->tap);
+	r = port < 0 ? port
+		     : link_add_port(netlink, bridge->index, port, bridge->network.mtu, lease->mac,
+				     strcmp(lease->network, NETWORK_DEFAULT) == 0);
+	for (size_t kind = 0; r == 0 && kind < NETWORK_KINDS; kind++) {
+		if (lease->addresses[kind].size == 0)
+			continue;
+		r = link_add_neighbour(netlink, bridge->index, &lease->addresses[kind], lease->mac);
+		if (kind == NETWORK_V6 && r < 0)
+			r = 0; /* the host has IPv6 switched off */
+		else
+			bridge->has_v6 = kind == NETWORK_V6;
+	}
+	return r < 0 ? error_set(err, r, "connect %s to the bridge %s: %s", lease->tap,
+				 lease->bridge, sys_text(r))
+		     : 0;
+}
+
+static int start_rules(struct bridge *bridge, struct error *err)
+{
+	struct rules rules;
+	int r = rules_begin(&rules, err);
+
+	if (r < 0)
+		return r;
+	rules_add_base(&rules);
+	rules_add_network(&rules, &bridge->network);
+	remove_dead_rules(bridge, &rules);
+	rules_add_lease(&rules, &bridge->lease);
+	r = rules_start(&rules, &bridge->run, err);
+	rules_finish(&rules);
+	return r;
+}
+
+static int connect_locked(struct bridge *bridge, const struct net_request *request,
+			  struct arena *arena, struct net_interface *one, struct error *err)
+{
+	struct netlink netlink;
+	own_fd fd = -1;
+	uint32_t index;
+	int r = find_network(request->network, &bridge->network, err);
+
+	if (r == 0)
+		r = wished_index(&bridge->network, &request->ip, &index, err);
+	if (r == 0)
+		r = lease_each(NULL, true, arena, collect_dead, bridge, err);
+	if (r < 0)
+		return r;
+	r = netlink_open(NETLINK_ROUTE, &netlink);
+	if (r < 0)
+		return error_set(err, r, "open a netlink socket: %s", sys_text(r));
+	fd = netlink.fd;
+	r = lease_take(&bridge->network, index, &bridge->lease, err);
+	for (size_t i = 0; r == 0 && i < bridge->dead_count; i++)
+		forget_neighbours(&netlink, &bridge->dead[i]);
+	if (r == 0)
+		r = network_raise(&bridge->network, &bridge->index, err);
+	if (r == 0)
+		r = add_port(bridge, &netlink, one, err);
+	if (r == 0)
+		r = lease_write(&bridge->lease, err);
+	return r < 0 ? r : start_rules(bridge, err);
+}
+
+/* --- what the guest is told --- */
+
+static void describe_interface(const struct bridge *bridge, struct arena *arena,
+			       struct net_interface *out)
+{
+	const struct network *network = &bridge->network;
+
+	(void)snprintf(out->name, sizeof out->name, "eth0");
+	memcpy(out->mac, bridge->lease.mac, IP_MAC_SIZE);
+	out->mtu = network->mtu;
+	out->addresses = arena_alloc(arena, NETWORK_KINDS * sizeof *out->addresses);
+	out->routes = arena_alloc(arena, NETWORK_KINDS * sizeof *out->routes);
+	out->neighbours = arena_alloc(arena, NETWORK_KINDS * sizeof *out->neighbours);
+	for (size_t kind = 0; kind < NETWORK_KINDS; kind++) {
+		struct net_neighbour *gateway = &out->neighbours[out->neighbour_count];
+
+		if (!bridge->lease.addresses[kind].size || (kind == NETWORK_V6 && !bridge->has_v6))
+			continue;
+		out->addresses[out->address_count++] =
+		    (struct ip_prefix){ .ip = bridge->lease.addresses[kind],
+					.length = network->subnets[kind].length };
+		if (network->internal)
+			continue;
+		out->routes[out->route_count++] =
+		    (struct net_route){ .gateway = network->gateways[kind] };
+		gateway->ip = network->gateways[kind];
+		network_mac(&network->gateways[NETWORK_V4], gateway->mac);
+		out->neighbour_count++;
+	}
+}
+
+static void describe_resolver(struct arena *arena, struct net *out)
+{
+	struct resolver host;
+
+	resolver_read_host(arena, &host);
+	out->dns = host.servers;
+	out->dns_search = host.search;
+	out->dns_options = host.options;
+}
+
+/* --- names --- */
+
+struct names {
+	struct arena *arena;
+	struct net *net;
+	size_t capacity;
+	bool has_v6;
+};
+
+static void add_name(struct names *names, const struct ip *ip, const char *text)
+{
+	struct net *net = names->net;
+
+	if (!ip->size || (ip->size == 16 && !names->has_v6))
+		return;
+	if (net->name_count == names->capacity) {
+		struct net_name *larger;
+
+		names->capacity = names->capacity ? 2 * names->capacity : 8;
+		larger = arena_alloc(names->arena, names->capacity * sizeof *larger);
+		if (net->name_count)
+			memcpy(larger, net->names, net->name_count * sizeof *larger);
+		net->names = larger;
+	}
+	net->names[net->name_count++] = (struct net_name){ .ip = *ip, .names = text };
+}
+
+static int add_peer(void *context, struct lease *lease, bool alive)
+{
+	struct names *names = context;
+	const char *text;
+
+	if (!alive || !lease->id)
+		return 0;
+	text = arena_print(names->arena, "%s%s%.12s", lease->name ? lease->name : "",
+			   lease->name ? " " : "", lease->id);
+	for (size_t i = 0; i < lease->aliases.count; i++)
+		text = arena_print(names->arena, "%s %s", text, lease->aliases.list[i]);
+	for (size_t kind = 0; kind < NETWORK_KINDS; kind++)
+		add_name(names, &lease->addresses[kind], text);
+	return 0;
+}
+
+static bool has_peers(const struct bridge *bridge)
+{
+	return strcmp(bridge->network.name, NETWORK_DEFAULT) != 0;
+}
+
+static void collect_names(const struct bridge *bridge, struct arena *arena, struct net *net)
+{
+	struct names names = { .arena = arena, .net = net, .has_v6 = bridge->has_v6 };
+	struct error err;
+
+	net->name_count = 0;
+	for (size_t kind = 0; kind < NETWORK_KINDS; kind++)
+		add_name(&names, &bridge->lease.addresses[kind], bridge->own_names);
+	if (has_peers(bridge))
+		(void)lease_each(bridge->network.name, false, arena, add_peer, &names, &err);
+}
+
+/* Before the names are read first: a change after that is not missed. */
+static int watch_names(struct bridge *bridge, struct error *err)
+{
+	char path[PATH_MAX];
+	int r;
+
+	if (!has_peers(bridge))
+		return 0;
+	r = lease_folder(bridge->network.name, path, err);
+	if (r < 0)
+		return r;
+	bridge->names_fd = (int)SYS(inotify_init1, IN_CLOEXEC | IN_NONBLOCK);
+	r = bridge->names_fd;
+	if (r >= 0)
+		r = (int)SYS(inotify_add_watch, bridge->names_fd, path,
+			     IN_CLOSE_WRITE | IN_MODIFY | IN_DELETE);
+	return r < 0 ? error_set(err, r, "watch %.120s: %s", path, sys_text(r)) : 0;
+}
+
+int bridge_names_fd(const struct bridge *bridge)
+{
+	return bridge->names_fd;
+}
+
+void bridge_names_read(struct bridge *bridge, struct arena *arena, struct net *net)
+{
+	char events[4096];
+
+	while (SYS_RETRY(read, bridge->names_fd, events, sizeof events) > 0)
+		;
+	collect_names(bridge, arena, net);
+}
+
+/* --- the whole --- */
+
+static void fill_lease(const struct net_request *request, struct arena *arena, struct bridge *out)
+{
+	out->lease.id = request->id;
+	out->lease.name = request->name;
+	out->lease.hostname = request->hostname;
+	out->lease.aliases = request->aliases;
+	out->own_names = request->domainname ? arena_print(arena, "%s.%s %s", request->hostname,
+							   request->domainname, request->hostname)
+					     : request->hostname;
+}
+
+int bridge_open(const struct net_request *request, struct arena *arena, struct net *out,
+		struct error *err)
+{
+	struct bridge *bridge = arena_alloc(arena, sizeof *bridge);
+	struct net net = { .bridge = bridge, .interface_count = 1 };
+	char path[PATH_MAX];
+	own_fd lock = -1;
+	int r = rules_find_nft(path, err);
+
+	bridge->lease.fd = -1;
+	bridge->names_fd = -1;
+	fill_lease(request, arena, bridge);
+	if (r < 0)
+		return r;
+	lock = lease_lock(err);
+	if (lock < 0)
+		return lock;
+	r = connect_locked(bridge, request, arena, &net.interfaces[0], err);
+	if (r == 0)
+		r = watch_names(bridge, err);
+	if (r < 0) {
+		net_finish(&net);
+		return r;
+	}
+	describe_interface(bridge, arena, &net.interfaces[0]);
+	describe_resolver(arena, &net);
+	collect_names(bridge, arena, &net);
+	*out = net;
+	return 0;
+}
+
+int bridge_ready(struct bridge *bridge, struct error *err)
+{
+	int r = rules_wait(&bridge->run, err);
+
+	if (r == 0)
+		release_dead(bridge);
+	else
+		keep_dead(bridge);
+	return r;
+}
+
+void bridge_close(struct bridge *bridge)
+{
+	struct netlink netlink;
+	struct rules rules;
+	struct error err;
+
+	if (!bridge)
+		return;
+	(void)bridge_ready(bridge, &err);
+	if (bridge->lease.tap[0] && netlink_open(NETLINK_ROUTE, &netlink) == 0) {
+		forget_neighbours(&netlink, &bridge->lease);
+		(void)close(netlink.fd);
+	}
+	if (bridge->lease.tap[0] && rules_begin(&rules, &err) == 0) {
+		rules_add_base(&rules);
+		rules_remove_lease(&rules, &bridge->lease);
+		if (rules_start(&rules, &bridge->run, &err) == 0 &&
+		    rules_wait(&bridge->run, &err) == 0)
+			lease_release(&bridge->lease);
+		rules_finish(&rules);
+	}
+	close_fd(&bridge->lease.fd); /* with its file, when nft failed: the next one tries again */
+	close_fd(&bridge->names_fd);
+}
