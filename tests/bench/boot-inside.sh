@@ -25,7 +25,7 @@ run() {
 	chroot $root "$@"
 }
 
-katavm="/out/bin/katavm --root /store run --rm -q"
+katavm="/out/bin/katavm --root /store run --rm -q --network none"
 run=0
 while [ "$run" -le "$runs" ]; do
 	# shellcheck disable=SC2086
