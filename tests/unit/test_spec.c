@@ -255,9 +255,8 @@ Test(spec, users_and_signals)
 
 Test(spec, refusals_are_sentences)
 {
-	cr_assert_lt(make("--network bridge img"), 0);
-	cr_assert_not_null(strstr(err.text, "not in this release"));
-	cr_assert_eq(make("--network none img"), 0);
+	cr_assert_lt(make("--network host img"), 0);
+	cr_assert_not_null(strstr(err.text, "cannot be"));
 	cr_assert_lt(make("-v /a:/b img"), 0);
 	cr_assert_not_null(strstr(err.text, "--volume is not in this release: folders"));
 	cr_assert_lt(make("--restart always img"), 0);
@@ -280,4 +279,26 @@ Test(spec, files_of_a_network)
 	cr_assert_eq(make("--dns 1.1.1.1 img"), 0);
 	cr_assert_str_eq((char *)request->files[2]->content.data,
 			 "search lan\nnameserver 1.1.1.1\n");
+}
+
+Test(spec, networks)
+{
+	cr_assert_eq(make("img"), 0);
+	cr_assert_str_eq(config.network, "default");
+	cr_assert(config.network_optional);
+	cr_assert_eq(make("--network bridge --network-alias db --ip 10.1.2.3 img"), 0);
+	cr_assert_str_eq(config.network, "default");
+	cr_assert(!config.network_optional && config.aliases.count == 1 && config.ip.size == 4);
+	cr_assert_eq(make("--net front img"), 0);
+	cr_assert_str_eq(config.network, "front");
+	cr_assert_eq(make("--network none img"), 0);
+	cr_assert_null(config.network);
+	cr_assert_eq(make("--no-net img"), 0);
+	cr_assert_null(config.network);
+	cr_assert_lt(make("--no-net --network default img"), 0);
+	cr_assert_lt(make("--network none --ip 10.1.2.3 img"), 0);
+	cr_assert_lt(make("--ip fd00::1 img"), 0);
+	cr_assert_lt(make("--ip 10.1.2 img"), 0);
+	cr_assert_lt(make("--network a/b img"), 0);
+	cr_assert_lt(make("--network-alias a_b! img"), 0);
 }
