@@ -148,6 +148,32 @@ int cgroup_create(int root, const char *path, const message_resources *resources
 	return r < 0 ? r : take_fd(&group);
 }
 
+int cgroup_update(int group, const message_resources *resources, struct error *err)
+{
+	return set_limits(group, resources, err);
+}
+
+int cgroup_memory(int group, uint64_t *out)
+{
+	own_fd fd = (int)SYS(openat, group, "memory.current", O_RDONLY | O_CLOEXEC);
+	char text[VALUE_SIZE];
+	long got = fd < 0 ? fd : SYS(read, fd, text, sizeof text - 1);
+
+	if (got < 0)
+		return (int)got;
+	text[got] = '\0';
+	*out = strtoull(text, NULL, 10);
+	return 0;
+}
+
+void cgroup_reclaim(int group, uint64_t size)
+{
+	char text[VALUE_SIZE];
+
+	(void)snprintf(text, sizeof text, "%llu", (unsigned long long)size);
+	(void)paths_set(group, "memory.reclaim", text);
+}
+
 int cgroup_kill(int group)
 {
 	return paths_set(group, "cgroup.kill", "1");

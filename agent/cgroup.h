@@ -11,6 +11,12 @@ int cgroup_mount(void);
 /* Makes the group and sets its limits; gives a descriptor of it, for clone and the rest here. */
 int cgroup_create(int root, const char *path, const message_resources *resources,
 		  struct error *err);
+/* Changes the limits that are set in resources, whose controllers it has. */
+int cgroup_update(int group, const message_resources *resources, struct error *err);
+/* Memory in use, in bytes. */
+int cgroup_memory(int group, uint64_t *out);
+/* Asks the kernel to free so much of it; it may free less. */
+void cgroup_reclaim(int group, uint64_t size);
 int cgroup_kill(int group);
 bool cgroup_saw_oom_kill(int group);
 

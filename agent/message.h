@@ -21,4 +21,5 @@ typedef Katavm__Agent__V1__SetUpSandboxRequest message_sandbox;
 typedef Katavm__Agent__V1__StartProcessResponse message_started;
 typedef Katavm__Agent__V1__Stdio message_stdio;
 typedef Katavm__Agent__V1__Sysctl message_sysctl;
+typedef Katavm__Agent__V1__UpdateContainerRequest message_update;
 typedef Katavm__Agent__V1__User message_user;

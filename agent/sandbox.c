@@ -14,18 +14,30 @@
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
 enum {
 	NS_PER_S = 1000000000,
 	CLOCK_TOLERANCE_NS = 5000000, /* the hypervisor's clock is as good; setting has a price */
+	SLEW_LIMIT_NS = 200000000,
 	ENTROPY_LIMIT = 512,
 	KILL_LIMIT_MS = 3000, /* a process that cannot die does not keep the guest */
 	LINGER_MS = 200,      /* for the answer to leave the guest */
 };
 
-int sandbox_set_time(uint64_t realtime_ns)
+/* The kernel makes up for it at half a millisecond a second: no clock that a program reads jumps. */
+static int slew(int64_t off_ns)
+{
+	const int64_t correction_us = -off_ns / 1000;
+	const struct timeval delta = { .tv_sec = correction_us / 1000000,
+				       .tv_usec = correction_us % 1000000 };
+
+	return (int)SYS(adjtime, &delta, NULL);
+}
+
+int sandbox_set_time(uint64_t realtime_ns, bool smooth)
 {
 	struct timespec now, wanted = { .tv_sec = (time_t)(realtime_ns / NS_PER_S),
 					.tv_nsec = (long)(realtime_ns % NS_PER_S) };
@@ -37,6 +49,8 @@ int sandbox_set_time(uint64_t realtime_ns)
 	off = (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec - (int64_t)realtime_ns;
 	if (off < CLOCK_TOLERANCE_NS && off > -CLOCK_TOLERANCE_NS)
 		return 0;
+	if (smooth && off < SLEW_LIMIT_NS && off > -SLEW_LIMIT_NS)
+		return slew(off);
 	return (int)SYS(clock_settime, CLOCK_REALTIME, &wanted);
 }
 
@@ -69,7 +83,7 @@ int sandbox_add_entropy(const void *bytes, size_t size)
 
 int sandbox_set_up(const message_sandbox *message, struct error *err)
 {
-	int r = sandbox_set_time(message->realtime_ns);
+	int r = sandbox_set_time(message->realtime_ns, false);
 
 	if (r < 0)
 		return error_set(err, r, "set the clock: %s", sys_text(r));

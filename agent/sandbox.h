@@ -4,7 +4,8 @@
 #include "base/error.h"
 
 /* The guest as a whole: clock, entropy, names, its end. */
-int sandbox_set_time(uint64_t realtime_ns);
+/* smooth: a small difference is made up for slowly. */
+int sandbox_set_time(uint64_t realtime_ns, bool smooth);
 int sandbox_add_entropy(const void *bytes, size_t size);
 
 /* All of SetUpSandbox but its containers. */

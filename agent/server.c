@@ -6,6 +6,7 @@
 #include "agent/message.h"
 #include "agent/sandbox.h"
 #include "agent/terminal.h"
+#include "agent/update.h"
 #include "agent/validate.h"
 #include "base/own.h"
 #include "base/sys.h"
@@ -401,10 +402,21 @@ static void on_write_file(void *context, struct ttrpc_call *call, const Protobuf
 		answer_empty(call);
 }
 
+static void on_update(void *context, struct ttrpc_call *call, const ProtobufCMessage *request)
+{
+	const message_update *message = (const void *)request;
+	struct error err = { 0 };
+
+	if (validate_resources(message->resources, &err) < 0)
+		refuse(call, &err);
+	else
+		update_container(context, message, call);
+}
+
 static void on_set_time(void *context, struct ttrpc_call *call, const ProtobufCMessage *request)
 {
 	const Katavm__Agent__V1__SetTimeRequest *message = (const void *)request;
-	int r = sandbox_set_time(message->realtime_ns);
+	int r = sandbox_set_time(message->realtime_ns, message->smooth);
 
 	(void)context;
 	if (r < 0)
@@ -438,7 +450,7 @@ struct ttrpc_service server_service(struct agent *agent)
 		/* in the order of agent.proto */
 		on_set_up,   on_create, on_start,       on_exec,   on_wait,
 		on_signal,   on_resize, on_close_stdin, on_delete, on_write_file,
-		on_set_time, on_reseed, on_shut_down,
+		on_update,   on_set_time, on_reseed, on_shut_down,
 	};
 
 	return (struct ttrpc_service){ .descriptor = &katavm__agent__v1__agent__descriptor,

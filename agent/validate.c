@@ -235,16 +235,8 @@ static int check_devices(const message_container *message, struct error *err)
 	return 0;
 }
 
-static int check_resources(const message_container *message, struct error *err)
+static int check_limits(const message_resources *resources, struct error *err)
 {
-	const message_resources *resources = message->resources;
-
-	if (*message->cgroups_path &&
-	    (goes_up(message->cgroups_path) ||
-	     strspn(message->cgroups_path, "/") == strlen(message->cgroups_path)))
-		return invalid(err, "cgroups_path", "not a path without ..");
-	if (!resources)
-		return 0;
 	if (resources->cpu_weight > 10000)
 		return invalid(err, "resources.cpu_weight", "beyond 10000");
 	for (size_t i = 0; i < resources->n_unified; i++) {
@@ -254,6 +246,20 @@ static int check_resources(const message_container *message, struct error *err)
 			return invalid(err, "resources.unified", "not a limit's file name");
 	}
 	return 0;
+}
+
+int validate_resources(const message_resources *resources, struct error *err)
+{
+	return resources ? check_limits(resources, err) : invalid(err, "resources", "missing");
+}
+
+static int check_resources(const message_container *message, struct error *err)
+{
+	if (*message->cgroups_path &&
+	    (goes_up(message->cgroups_path) ||
+	     strspn(message->cgroups_path, "/") == strlen(message->cgroups_path)))
+		return invalid(err, "cgroups_path", "not a path without ..");
+	return message->resources ? check_limits(message->resources, err) : 0;
 }
 
 static int check_lists(const message_container *message, struct error *err)

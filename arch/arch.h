@@ -20,6 +20,9 @@ struct arch_range {
 /* Where `size` bytes of RAM lie in the guest's address space, ascending. */
 size_t arch_ram_layout(uint64_t size, struct arch_range out[ARCH_MAX_RAM_RANGES]);
 
+/* The lowest address behind all RAM and devices for memory that comes later. */
+uint64_t arch_more_ram_start(uint64_t size);
+
 /* Where the window of virtio-mmio device number `index` is and which interrupt line it pulls.
  * -ENOSPC when there is none. Lines may be shared. */
 struct arch_mmio {

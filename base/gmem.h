@@ -31,8 +31,12 @@ struct gmem_window { /* private to gmem.c */
 	size_t size;
 };
 
-/* Regions are added before the first vCPU runs and never change after that. */
+/* Regions are added before the first vCPU runs; once it does, only on the device thread, where all
+ * translation happens, and nothing that is there goes away. */
 int gmem_add(struct gmem *mem, gpa_t start, void *host, size_t size);
+/* The region that begins at `start` has `size` bytes from now on, no less than before: its host
+ * memory goes on. */
+int gmem_grow(struct gmem *mem, gpa_t start, size_t size);
 
 int gmem_read(const struct gmem *mem, gpa_t from, void *to, size_t size);
 int gmem_write(const struct gmem *mem, gpa_t to, const void *from, size_t size);

@@ -22,6 +22,8 @@ static const struct shape {
 	[CONTROL_DUMPED] = { sizeof(struct control_result), NO_FDS },
 	[CONTROL_EVENT] = { sizeof(struct vmm_event), NO_FDS },
 	[CONTROL_STATS] = { sizeof(uint32_t), NO_FDS },
+	[CONTROL_MEMORY] = { sizeof(uint64_t), NO_FDS },
+	[CONTROL_MEMORY_IS] = { sizeof(struct control_result), NO_FDS },
 	[CONTROL_STATS_ARE] = { sizeof(struct vmm_device_stats), NO_FDS },
 };
 
@@ -49,9 +51,9 @@ static bool start_is_valid(const struct control_start *start, size_t fd_count)
 	size_t net_fds = net_fd_count(start);
 
 	if (start->memory_mib < MIN_MEMORY_MIB || start->memory_mib > MAX_MEMORY_MIB ||
-	    start->vcpu_count == 0 || start->vcpu_count > VMM_MAX_VCPUS ||
-	    start->disk_count > VMM_MAX_DISKS || start->net_count > VMM_MAX_NETS ||
-	    (start->net_count > 0 && net_fds == 0))
+	    start->memory_max_mib > MAX_MEMORY_MIB || start->vcpu_count == 0 ||
+	    start->vcpu_count > VMM_MAX_VCPUS || start->disk_count > VMM_MAX_DISKS ||
+	    start->net_count > VMM_MAX_NETS || (start->net_count > 0 && net_fds == 0))
 		return false;
 	if (start->huge_pages > 1 || start->has_initramfs > 1 || start->has_console > 1 ||
 	    start->shared_memory > 1 || !is_text(start->cmdline, sizeof start->cmdline))
@@ -81,7 +83,11 @@ static bool body_is_valid(const struct control_message *message, size_t fd_count
 		return start_is_valid(&message->body.start, fd_count);
 	case CONTROL_BIND:
 		return message->body.port.stream <= VMM_STREAM_BOTH;
+	case CONTROL_MEMORY:
+		return message->body.memory_mib >= MIN_MEMORY_MIB &&
+		       message->body.memory_mib <= MAX_MEMORY_MIB;
 	case CONTROL_READY:
+	case CONTROL_MEMORY_IS:
 	case CONTROL_DUMPED:
 		return message->body.result.code <= 0 &&
 		       is_text(message->body.result.text, sizeof message->body.result.text);
@@ -200,6 +206,9 @@ static int check_config(const struct vmm_config *config, struct error *err)
 		return error_set(err, -EINVAL, "%llu MiB of memory: %d MiB to %d TiB are possible",
 				 (unsigned long long)config->memory_mib, MIN_MEMORY_MIB,
 				 MAX_MEMORY_MIB >> 20);
+	if (config->memory_max_mib > MAX_MEMORY_MIB)
+		return error_set(err, -EINVAL, "at most %llu MiB of memory: %d TiB are possible",
+				 (unsigned long long)config->memory_max_mib, MAX_MEMORY_MIB >> 20);
 	if (config->disk_count > VMM_MAX_DISKS)
 		return error_set(err, -EINVAL, "%zu disks: %d are possible", config->disk_count,
 				 VMM_MAX_DISKS);
@@ -262,6 +271,7 @@ int control_pack_config(const struct vmm_config *config, int kvm_fd, struct cont
 	memset(out, 0, sizeof *out);
 	out->kind = CONTROL_START;
 	start->memory_mib = config->memory_mib;
+	start->memory_max_mib = config->memory_max_mib;
 	start->vcpu_count = config->vcpu_count;
 	start->disk_count = (uint32_t)config->disk_count;
 	start->huge_pages = config->huge_pages;
@@ -294,6 +304,7 @@ void control_unpack_config(const struct control_start *start, const int *fds, in
 	*kvm_fd = fds[next++];
 	*out = (struct vmm_config){ .vcpu_count = start->vcpu_count,
 				    .memory_mib = start->memory_mib,
+				    .memory_max_mib = start->memory_max_mib,
 				    .huge_pages = start->huge_pages,
 				    .shared_memory = start->shared_memory,
 				    .kernel_fd = fds[next++],

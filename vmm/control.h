@@ -17,13 +17,15 @@ enum control_kind {
 	CONTROL_EVENT,
 	CONTROL_STATS,     /* to the VMM: of which device */
 	CONTROL_STATS_ARE, /* answer to CONTROL_STATS; without a name: there is no such device */
+	CONTROL_MEMORY,    /* to the VMM: how much the guest is to have */
+	CONTROL_MEMORY_IS, /* answer to CONTROL_MEMORY */
 	CONTROL_KINDS,
 };
 
 enum { CONTROL_MAX_FDS = VMM_MAX_DISKS + VMM_MAX_NETS * VMM_MAX_NET_PAIRS + 4 };
 
 struct control_start {
-	uint64_t memory_mib;
+	uint64_t memory_mib, memory_max_mib;
 	uint32_t vcpu_count, disk_count;
 	uint8_t huge_pages, has_initramfs, has_console, shared_memory; /* 0 or 1 */
 	char cmdline[VMM_CMDLINE_SIZE];
@@ -53,7 +55,8 @@ struct control_message {
 	union {
 		struct control_start start;
 		struct control_port port;
-		uint32_t device; /* CONTROL_STATS */
+		uint32_t device;     /* CONTROL_STATS */
+		uint64_t memory_mib; /* CONTROL_MEMORY */
 		struct vmm_device_stats stats;
 		struct control_result result;
 		struct vmm_event event;

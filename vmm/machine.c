@@ -169,7 +169,7 @@ static int add_net(struct machine *machine, const struct vmm_net *net, struct er
 	return attach(machine, device, err);
 }
 
-/* The console first, so that it shows what the others do. The late one last: interrupt lines are
+/* The console first, so that it shows what the others do. The late ones last: interrupt lines are
  * shared when there are many devices. */
 static int add_devices(struct machine *machine, const struct vmm_config *config, struct error *err)
 {
@@ -183,8 +183,8 @@ static int add_devices(struct machine *machine, const struct vmm_config *config,
 		r = add_disk(machine, &config->disks[i], err);
 	for (size_t i = 0; r == 0 && i < config->net_count; i++)
 		r = add_net(machine, &config->nets[i], err);
-	if (r == 0 && !config->huge_pages)
-		r = machine_add_balloon(machine, err);
+	if (r == 0)
+		r = machine_add_memory_devices(machine, config->memory_max_mib, err);
 	return r;
 }
 

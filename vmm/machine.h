@@ -37,4 +37,6 @@ uint64_t machine_memory_kib(const struct machine *machine);
 /* False: there are not that many devices; *out is untouched. */
 bool machine_device_stats(const struct machine *machine, unsigned index,
 			  struct vmm_device_stats *out);
+/* vmm_set_memory. */
+int machine_set_memory(struct machine *machine, uint64_t memory_mib, struct error *err);
 int machine_dump_log(const struct machine *machine, int fd, struct error *err);

@@ -25,6 +25,7 @@ struct machine {
 	struct device_slot slots[ARCH_MMIO_SLOTS];
 	struct virtio_device *vsock;   /* owned by its slot's transport */
 	struct virtio_device *balloon; /* as vsock; NULL with huge pages */
+	struct virtio_device *mem;     /* as vsock; NULL when memory cannot grow */
 	struct arch_platform platform; /* under platform_lock */
 	pthread_mutex_t platform_lock;
 	uint64_t entered_ns;
@@ -48,4 +49,4 @@ int machine_attach(struct machine *machine, struct virtio_device *device, bool l
 		   struct error *err);
 
 /* machine_memory.c */
-int machine_add_balloon(struct machine *machine, struct error *err);
+int machine_add_memory_devices(struct machine *machine, uint64_t memory_max_mib, struct error *err);

@@ -133,24 +133,88 @@ void memory_finish(struct memory *memory)
 		(void)munmap(memory->host, memory->size);
 		memory->host = NULL;
 	}
+	if (memory->more) {
+		(void)munmap(memory->more, memory->more_limit);
+		memory->more = NULL;
+	}
 	if (memory->size > 0) {
 		close_fd(&memory->fd);
 		close_fd(&memory->usage_fd);
 	}
 }
 
-int memory_register(const struct memory *memory, int vm_fd, struct error *err)
+int memory_register(struct memory *memory, int vm_fd, struct error *err)
 {
 	uint8_t *host = memory->host;
 
 	for (size_t i = 0; i < memory->range_count; i++) {
-		int r = kvm_add_memory(vm_fd, (unsigned)i, (gpa_t){ memory->ranges[i].start }, host,
-				       memory->ranges[i].size, err);
+		int r =
+		    kvm_add_memory(vm_fd, memory->slot_count, (gpa_t){ memory->ranges[i].start },
+				   host, memory->ranges[i].size, err);
 
 		if (r < 0)
 			return r;
+		memory->slot_count++;
 		host += memory->ranges[i].size;
 	}
+	return 0;
+}
+
+void memory_allow_more(struct memory *memory, uint64_t limit)
+{
+	if (memory->fd >= 0 || limit == 0)
+		return;
+	memory->more_start = arch_more_ram_start(memory->size);
+	memory->more_start = (memory->more_start + MEMORY_STEP - 1) / MEMORY_STEP * MEMORY_STEP;
+	memory->more_limit = (limit + MEMORY_STEP - 1) / MEMORY_STEP * MEMORY_STEP;
+}
+
+/* All of it at once, because its addresses have to go on, but out of anybody's reach. */
+static int map_more(struct memory *memory, struct error *err)
+{
+	void *area;
+	int r;
+
+	if (memory->more)
+		return 0;
+	r = sys_mmap(NULL, memory->more_limit, PROT_NONE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0, &area);
+	if (r < 0)
+		return error_set(err, r, "guest memory: reserve %llu MiB of addresses: %s",
+				 (unsigned long long)memory->more_limit >> 20, sys_text(r));
+	(void)madvise(area, memory->more_limit, MADV_NOHUGEPAGE);
+	(void)madvise(area, memory->more_limit, MADV_DONTDUMP);
+	memory->more = area;
+	return 0;
+}
+
+int memory_grow(struct memory *memory, int vm_fd, uint64_t size, struct error *err)
+{
+	gpa_t start = { memory->more_start };
+	uint64_t before = memory->more_size;
+	int r;
+
+	if (size <= before)
+		return 0;
+	CHECK(size % MEMORY_STEP == 0 && size <= memory->more_limit);
+	r = map_more(memory, err);
+	if (r < 0)
+		return r;
+	r = (int)SYS(mprotect, memory->more + before, size - before, PROT_READ | PROT_WRITE);
+	if (r < 0)
+		return error_set(err, r, "guest memory: %llu MiB more: %s",
+				 (unsigned long long)(size - before) >> 20, sys_text(r));
+	/* a slot cannot grow, so each growth is another one */
+	r = kvm_add_memory(vm_fd, memory->slot_count, (gpa_t){ start.value + before },
+			   memory->more + before, size - before, err);
+	if (r < 0)
+		return r;
+	memory->slot_count++;
+	r = before == 0 ? gmem_add(&memory->gmem, start, memory->more, size)
+			: gmem_grow(&memory->gmem, start, size);
+	if (r < 0)
+		return error_set(err, r, "guest memory: %s", sys_text(r));
+	memory->more_size = size;
 	return 0;
 }
 
@@ -236,6 +300,11 @@ static void release_piece(const struct memory *memory, uint64_t start, uint64_t 
 			  (off_t)start, (off_t)(end - start));
 }
 
+static bool is_more(const struct memory *memory, const uint8_t *at)
+{
+	return memory->more && at >= memory->more && at < memory->more + memory->more_size;
+}
+
 void memory_release(const struct memory *memory, const struct iovec *range)
 {
 	uint64_t offset = (uint64_t)((uint8_t *)range->iov_base - memory->host);
@@ -244,6 +313,11 @@ void memory_release(const struct memory *memory, const struct iovec *range)
 
 	if (memory->huge_pages)
 		return;
+	if (is_more(memory, range->iov_base)) {
+		if (start < end)
+			(void)SYS(madvise, memory->host + start, end - start, MADV_DONTNEED);
+		return;
+	}
 	CHECK(range->iov_len <= memory->size && offset <= memory->size - range->iov_len);
 	for (size_t i = 0; i < memory->file_count; i++) {
 		const struct arch_range *file = &memory->files[i];

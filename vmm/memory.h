@@ -8,7 +8,7 @@
  * other. It is private to this process, which is what a page costs the host least, unless it has to
  * be a file: a sealed memfd. Set up by one thread before the first vCPU runs; constant after that.
  */
-enum { MEMORY_MAX_FILES = 8 };
+enum { MEMORY_MAX_FILES = 8, MEMORY_STEP = 128 << 20 };
 
 struct memory {
 	int fd;        /* the memfd, or negative: RAM is private */
@@ -20,6 +20,11 @@ struct memory {
 	size_t range_count;
 	struct arch_range ranges[ARCH_MAX_RAM_RANGES];
 	struct gmem gmem;
+	/* What may come while the VM runs: a mapping of its own, whose first more_size bytes are
+	 * guest memory. Changed on the device thread. */
+	uint8_t *more; /* NULL until the first of it has come */
+	uint64_t more_start, more_size, more_limit;
+	unsigned slot_count; /* of KVM */
 	/* Where files are mapped, as offsets into the mapping, ascending; near ones are one. */
 	size_t file_count;
 	struct arch_range files[MEMORY_MAX_FILES];
@@ -36,7 +41,14 @@ int memory_init(struct memory *memory, uint64_t size, enum memory_kind kind, str
 void memory_finish(struct memory *memory);
 
 /* One slot for each range; before any in-kernel device exists. */
-int memory_register(const struct memory *memory, int vm_fd, struct error *err);
+int memory_register(struct memory *memory, int vm_fd, struct error *err);
+
+/* Before the first vCPU runs: beside its RAM the VM may have `limit` bytes more one day, rounded up
+ * to MEMORY_STEP. Costs nothing until then. RAM that is a file cannot grow: the limit stays 0. */
+void memory_allow_more(struct memory *memory, uint64_t limit);
+/* The first `size` bytes of these, a multiple of MEMORY_STEP, are guest memory now. On the device
+ * thread; waits for a grace period of the host. */
+int memory_grow(struct memory *memory, int vm_fd, uint64_t size, struct error *err);
 
 /* Whole pages of `file_fd` in place of guest memory: the guest's writes stay private to this
  * process, so in RAM that is a file only for pages that no other process must see changed.
@@ -46,7 +58,7 @@ int memory_map_file(struct memory *memory, gpa_t at, uint64_t size, int file_fd,
 /* Makes pages this process's own before the guest writes to them. Only ever a gain of time. */
 void memory_own(struct memory *memory, gpa_t at, uint64_t size);
 
-/* The guest has no use for these bytes, a part of the mapping: whole pages in it go back to the
+/* The guest has no use for these bytes, a part of its memory: whole pages in it go back to the
  * host and read as zeroes from then on. Never those of a mapped file, nor huge pages, whose reserve
  * another process could take. Any thread. */
 void memory_release(const struct memory *memory, const struct iovec *range);

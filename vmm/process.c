@@ -312,6 +312,16 @@ int vmm_device_stats(struct vmm *vmm, unsigned index, struct vmm_device_stats *o
 	return 1;
 }
 
+int vmm_set_memory(struct vmm *vmm, uint64_t memory_mib, struct error *err)
+{
+	struct control_message message = { .kind = CONTROL_MEMORY, .body.memory_mib = memory_mib };
+	int r = ask(vmm, &message, NULL, CONTROL_MEMORY_IS, "memory", err);
+
+	if (r == 0 && message.body.result.code < 0)
+		r = error_set(err, message.body.result.code, "%s", message.body.result.text);
+	return r;
+}
+
 pid_t vmm_pid(const struct vmm *vmm)
 {
 	return vmm->pid;

@@ -76,6 +76,14 @@ static void dump_log(struct server *server, int fd)
 	send_result(server->socket, CONTROL_DUMPED, r, r < 0 ? err.text : "");
 }
 
+static void set_memory(const struct server *server, uint64_t memory_mib)
+{
+	struct error err = { 0 };
+	int r = machine_set_memory(server->machine, memory_mib, &err);
+
+	send_result(server->socket, CONTROL_MEMORY_IS, r, r < 0 ? err.text : "");
+}
+
 static void send_stats(const struct server *server, uint32_t device)
 {
 	struct control_message message = { .kind = CONTROL_STATS_ARE };
@@ -98,6 +106,8 @@ static void handle(struct server *server, const struct control_message *message,
 		dump_log(server, *fd);
 	else if (message->kind == CONTROL_STATS)
 		send_stats(server, message->body.device);
+	else if (message->kind == CONTROL_MEMORY)
+		set_memory(server, message->body.memory_mib);
 	if (r < 0)
 		log_warning("port %u: %s", port->port, sys_text(r));
 	else if (message->kind == CONTROL_BIND || message->kind == CONTROL_LISTEN)

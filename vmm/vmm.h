@@ -49,13 +49,14 @@ struct vmm_net {             /* a network interface of the guest; in the guest's
 };
 
 struct vmm_config {
-	unsigned vcpu_count; /* 1..VMM_MAX_VCPUS */
-	uint64_t memory_mib; /* 32 or more */
-	bool huge_pages;     /* RAM in 2 MiB pages of the host's reserve */
-	bool shared_memory;  /* RAM in a sealed memfd that other processes can map */
-	int kernel_fd;       /* ELF vmlinux */
-	int initramfs_fd;    /* cpio, or -1 */
-	int console_fd;      /* kernel messages are written here; -1: the guest has no console */
+	unsigned vcpu_count;     /* 1..VMM_MAX_VCPUS */
+	uint64_t memory_mib;     /* 32 or more */
+	uint64_t memory_max_mib; /* what vmm_set_memory may give; less than memory_mib: no more */
+	bool huge_pages;         /* RAM in 2 MiB pages of the host's reserve */
+	bool shared_memory;      /* RAM in a sealed memfd that other processes can map */
+	int kernel_fd;           /* ELF vmlinux */
+	int initramfs_fd;        /* cpio, or -1 */
+	int console_fd; /* kernel messages are written here; -1: the guest has no console */
 	char cmdline[VMM_CMDLINE_SIZE]; /* added behind katavm's own kernel parameters */
 	size_t disk_count;
 	struct vmm_disk disks[VMM_MAX_DISKS];
@@ -171,6 +172,12 @@ int vmm_device_stats(struct vmm *vmm, unsigned index, struct vmm_device_stats *o
 
 /* All of them as one line of JSON for each device, appended to `fd`. */
 int vmm_write_stats(struct vmm *vmm, int fd, struct error *err);
+
+/* From now on the guest is to have so much memory in all; it takes and gives in its own time. More
+ * than it began with comes as virtio-mem, less goes into the balloon; for both the guest has to
+ * have looked for late devices. Blocks as vmm_dump_log does. -ENOSPC: more than memory_max_mib, or
+ * RAM cannot grow because it is shared or of large pages. */
+int vmm_set_memory(struct vmm *vmm, uint64_t memory_mib, struct error *err);
 
 /* Process id of the VMM, for cgroups and for looking at its memory. */
 pid_t vmm_pid(const struct vmm *vmm);

@@ -26,6 +26,15 @@ size_t arch_ram_layout(uint64_t size, struct arch_range out[ARCH_MAX_RAM_RANGES]
 	return 2;
 }
 
+uint64_t arch_more_ram_start(uint64_t size)
+{
+	struct arch_range ranges[ARCH_MAX_RAM_RANGES];
+	size_t count = arch_ram_layout(size, ranges);
+	uint64_t end = ranges[count - 1].start + ranges[count - 1].size;
+
+	return end < LAYOUT_HOLE_END ? LAYOUT_HOLE_END : end;
+}
+
 int arch_mmio_slot(unsigned index, struct arch_mmio *out)
 {
 	if (index >= ARCH_MMIO_SLOTS)
