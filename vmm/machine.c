@@ -136,8 +136,10 @@ static int add_vsock(struct machine *machine, struct error *err)
 
 static int add_rng(struct machine *machine, struct error *err)
 {
+	/* the kernel takes some hundred bytes at boot; more than this only a program does */
+	const struct rate_limit_config limit = { .bytes_rate = 1 << 20, .bytes_burst = 64 << 10 };
 	struct virtio_device *device;
-	int r = virtio_rng_create(&device);
+	int r = virtio_rng_create(&limit, &device);
 
 	if (r < 0)
 		return error_set(err, r, "rng: %s", sys_text(r));

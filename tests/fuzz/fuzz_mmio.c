@@ -6,7 +6,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct virtio_device *device;
 
-	CHECK(virtio_rng_create(&device) == 0);
+	CHECK(virtio_rng_create(
+		  &(struct rate_limit_config){ .bytes_rate = 1 << 20, .operations_rate = 1000 },
+		  &device) == 0);
 	fuzz_device(data, size, device, NULL);
 	return 0;
 }

@@ -8,7 +8,7 @@ static void setup(void)
 {
 	struct virtio_device *device;
 
-	cr_assert_eq(virtio_rng_create(&device), 0);
+	cr_assert_eq(virtio_rng_create(&(struct rate_limit_config){ 0 }, &device), 0);
 	guest_open(&guest, device);
 }
 
@@ -47,7 +47,7 @@ Test(mmio, a_late_device_is_seen_by_the_second_look)
 	struct virtio_mmio *early = guest.mmio;
 	struct virtio_device *device;
 
-	cr_assert_eq(virtio_rng_create(&device), 0);
+	cr_assert_eq(virtio_rng_create(&(struct rate_limit_config){ 0 }, &device), 0);
 	cr_assert_eq(virtio_mmio_create(&(struct virtio_mmio_config){ .device = device,
 								      .mem = &guest.mem,
 								      .io = guest.io,
@@ -94,6 +94,41 @@ Test(mmio, rng_fills_and_interrupts)
 	cr_assert_eq(used.len, 64);
 	cr_assert_eq(guest_interrupt(&guest), VIRTIO_MMIO_INT_VRING);
 	cr_assert_eq(guest_read(&guest, VIRTIO_MMIO_INTERRUPT_STATUS), 0);
+}
+
+/* Some buffers are filled, then none for a very long time: the rest stays the driver's to take back
+ * by a reset. */
+Test(mmio, rng_is_limited)
+{
+	const struct rate_limit_config slow = { .bytes_rate = 1, .bytes_burst = 1024 };
+	struct virtio_mmio *other = guest.mmio;
+	struct virtio_device *device;
+
+	cr_assert_eq(virtio_rng_create(&slow, &device), 0);
+	cr_assert_eq(virtio_mmio_create(&(struct virtio_mmio_config){ .device = device,
+								      .mem = &guest.mem,
+								      .io = guest.io,
+								      .irq_fd = guest.irq_fd },
+					&guest.mmio),
+		     0);
+	cr_assert_eq(guest_start(&guest, 0), 15);
+	for (uint16_t i = 0; i < 8; i++)
+		offer_buffer(i);
+	guest_kick(&guest, 0);
+	guest_turn_until(&guest, device->delayed > 0);
+	guest_kick(&guest, 0);
+	guest_turn(&guest);
+	cr_assert_geq(guest_used_index(0), 4); /* what it may save up */
+	cr_assert_lt(guest_used_index(0), 8);
+	cr_assert_eq(device->delayed, 1);
+
+	cr_assert_eq(guest_start(&guest, 0), 15); /* the timer is gone, the rest is not */
+	offer_buffer(0);
+	guest_kick(&guest, 0);
+	guest_turn_until(&guest, device->delayed > 1);
+	cr_assert_eq(guest_used_index(0), 0);
+	virtio_mmio_destroy(guest.mmio);
+	guest.mmio = other;
 }
 
 Test(mmio, one_edge_until_acknowledged)
