@@ -27,7 +27,8 @@ enum {
 	LINGER_MS = 200,      /* for the answer to leave the guest */
 };
 
-/* The kernel makes up for it at half a millisecond a second: no clock that a program reads jumps. */
+/* The kernel makes up for it at half a millisecond a second: no clock that a program reads jumps.
+ */
 static int slew(int64_t off_ns)
 {
 	const int64_t correction_us = -off_ns / 1000;

@@ -448,9 +448,9 @@ struct ttrpc_service server_service(struct agent *agent)
 {
 	static ttrpc_handler_fn *const handlers[] = {
 		/* in the order of agent.proto */
-		on_set_up,   on_create, on_start,       on_exec,   on_wait,
-		on_signal,   on_resize, on_close_stdin, on_delete, on_write_file,
-		on_update,   on_set_time, on_reseed, on_shut_down,
+		on_set_up, on_create,   on_start,       on_exec,      on_wait,
+		on_signal, on_resize,   on_close_stdin, on_delete,    on_write_file,
+		on_update, on_set_time, on_reseed,      on_shut_down,
 	};
 
 	return (struct ttrpc_service){ .descriptor = &katavm__agent__v1__agent__descriptor,

@@ -10,5 +10,5 @@ int validate_container(const message_container *message, struct error *err);
 int validate_exec(const Katavm__Agent__V1__ExecProcessRequest *message, struct error *err);
 int validate_signal(const Katavm__Agent__V1__SignalProcessRequest *message, struct error *err);
 int validate_resources(const message_resources *resources, struct error *err); /* may be missing */
-int validate_file(const message_file *file, struct error *err); /* may be missing */
+int validate_file(const message_file *file, struct error *err);                /* may be missing */
 int validate_interfaces(message_interface *const *interfaces, size_t count, struct error *err);

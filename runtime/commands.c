@@ -1,6 +1,7 @@
 #include "runtime/commands.h"
 
 #include "runtime/check.h"
+#include "runtime/cmd_update.h"
 #include "runtime/cmd_volume.h"
 #include "runtime/image/commands.h"
 #include "runtime/logs.h"
@@ -87,6 +88,7 @@ const struct command *const commands[] = {
 	/* containers */
 	&run_command,
 	&ps_command,
+	&update_command,
 	&logs_command,
 	/* images */
 	&image_pull_command,

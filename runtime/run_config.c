@@ -199,6 +199,7 @@ static int make_sizes(const struct options *options, struct run_config *out, str
 		uint64_t least, most, *out;
 	} sizes[] = {
 		{ "memory", 6 * MIB, UINT64_C(1) << 42, &out->memory_bytes },
+		{ "memory-max", 6 * MIB, UINT64_C(1) << 42, &out->memory_max_bytes },
 		{ "shm-size", 1, UINT64_C(1) << 42, &out->shm_bytes },
 		{ "disk", 0, UINT64_C(1) << 44, &out->disk_bytes },
 	};
@@ -219,6 +220,9 @@ static int make_sizes(const struct options *options, struct run_config *out, str
 			return error_set(err, -EINVAL, "--%s %s is too %s", sizes[i].flag, value,
 					 *sizes[i].out < sizes[i].least ? "small" : "large");
 	}
+	if (out->memory_max_bytes > 0 && out->memory_max_bytes < out->memory_bytes)
+		return error_set(err, -EINVAL, "--memory-max %s is less than --memory",
+				 options_value(options, "memory-max"));
 	if (out->disk_bytes > 0 && out->disk_bytes < 16 * MIB)
 		return error_set(err, -EINVAL, "--disk %s is too small: the least is 16m",
 				 options_value(options, "disk"));
@@ -259,7 +263,8 @@ static int make_number(const struct options *options, const char *flag, int64_t 
 
 static int make_numbers(const struct options *options, struct run_config *out, struct error *err)
 {
-	int64_t pids = -1, score = 0, stop = -1, timeout = RUN_DEFAULT_TIMEOUT_SECONDS;
+	int64_t pids = -1, score = 0, stop = -1, timeout = RUN_DEFAULT_TIMEOUT_SECONDS,
+		watchdog = RUN_DEFAULT_WATCHDOG_SECONDS;
 	const char *restart = options_value(options, "restart");
 	int result;
 
@@ -274,6 +279,8 @@ static int make_numbers(const struct options *options, struct run_config *out, s
 		result = make_number(options, "stop-timeout", -1, INT32_MAX / 1000, &stop, err);
 	if (result == 0)
 		result = make_number(options, "timeout", 1, 86400, &timeout, err);
+	if (result == 0)
+		result = make_number(options, "watchdog", 0, 86400, &watchdog, err);
 	if (result == 0 && options_value(options, "stop-signal"))
 		result =
 		    parse_signal(options_value(options, "stop-signal"), &out->stop_signal, err);
@@ -283,6 +290,8 @@ static int make_numbers(const struct options *options, struct run_config *out, s
 	out->oom_score_adj = (int)score;
 	out->stop_seconds = (int)stop;
 	out->timeout_seconds = (unsigned)timeout;
+	out->watchdog_seconds = (unsigned)watchdog;
+	out->watchdog_kills = options_flag(options, "watchdog-kill");
 	return 0;
 }
 

@@ -10,6 +10,7 @@
 enum {
 	RUN_DEFAULT_STOP_SECONDS = 10,
 	RUN_DEFAULT_TIMEOUT_SECONDS = 60,
+	RUN_DEFAULT_WATCHDOG_SECONDS = 60,
 };
 
 struct run_tmpfs {
@@ -55,19 +56,22 @@ struct run_config {
 	uint64_t capabilities; /* bit N is capability N */
 
 	unsigned vcpu_count;
-	uint64_t cpu_quota_us; /* per 100 ms; 0: all of the vCPUs */
-	uint64_t memory_bytes; /* what the container may use */
-	int64_t pids_max;      /* 0: no limit */
+	uint64_t cpu_quota_us;     /* per 100 ms; 0: all of the vCPUs */
+	uint64_t memory_bytes;     /* what the container may use */
+	uint64_t memory_max_bytes; /* what an update may give it; 0: all of the host's */
+	int64_t pids_max;          /* 0: no limit */
 	int oom_score_adj;
 	uint64_t shm_bytes;
 	uint64_t disk_bytes; /* size of the writable layer */
 
 	const char *root, *cidfile, *platform, *pull, *progress; /* or NULL */
-	const char *kernel;       /* a vmlinux, or NULL for katavm's */
-	const char *trace;        /* file for times, or NULL */
-	int stop_signal;          /* 0: the image's */
-	int stop_seconds;         /* -1: wait for ever */
-	unsigned timeout_seconds; /* for the guest to come up */
+	const char *kernel;        /* a vmlinux, or NULL for katavm's */
+	const char *trace;         /* file for times, or NULL */
+	int stop_signal;           /* 0: the image's */
+	int stop_seconds;          /* -1: wait for ever */
+	unsigned timeout_seconds;  /* for the guest to come up */
+	unsigned watchdog_seconds; /* for it to answer, later; 0: nobody asks */
+	bool watchdog_kills;
 };
 
 extern const struct option_spec run_options[];

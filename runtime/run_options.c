@@ -60,6 +60,8 @@ const struct option_spec run_options[] = {
 	{ "log-opt", 0, OPTION_LATER, NULL, "output goes to katavm's own stdout and stderr", NULL },
 	{ "mac-address", 0, OPTION_LATER, NULL, "it is made from the container's address", NULL },
 	{ "memory", 'm', OPTION_VALUE, "SIZE", "memory for the container (default 512m)", NULL },
+	{ "memory-max", 0, OPTION_VALUE, "SIZE",
+	  "the most that katavm update may give (default: the host's)", NULL },
 	{ "memory-reservation", 0, OPTION_LATER, NULL, ONE_VM ": --memory is its size", NULL },
 	{ "memory-swap", 0, OPTION_LATER, NULL, "the guest has no swap", NULL },
 	{ "mount", 0, OPTION_LATER, NULL, VOLUMES "; --tmpfs works", NULL },
@@ -112,6 +114,9 @@ const struct option_spec run_options[] = {
 	{ "uts", 0, OPTION_LATER, NULL, ONE_VM, NULL },
 	{ "volume", 'v', OPTION_LATER, NULL, VOLUMES, NULL },
 	{ "volumes-from", 0, OPTION_LATER, NULL, VOLUMES, NULL },
+	{ "watchdog", 0, OPTION_VALUE, "SECONDS",
+	  "say when the guest does not answer for so long (60; 0: never)", NULL },
+	{ "watchdog-kill", 0, OPTION_FLAG, NULL, "and end its VM then", NULL },
 	{ "workdir", 'w', OPTION_VALUE, "DIR", "working folder, made if missing", NULL },
 	{ 0 },
 };

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/sysinfo.h>
 
 static const uint64_t MIB = UINT64_C(1) << 20;
 
@@ -44,12 +45,23 @@ static int open_kernel(const struct run_config *config, int *out, struct error *
 	return 0;
 }
 
-/* What the guest's kernel and its tables of pages take, on top of what the container may use. */
-static uint64_t vm_memory_mib(uint64_t container_bytes)
+uint64_t sandbox_vm_mib(uint64_t container_bytes)
 {
 	uint64_t mib = (container_bytes + MIB - 1) / MIB;
 
 	return mib + 40 + mib / 64;
+}
+
+/* What `katavm update` may give: it costs nothing until then. */
+static uint64_t most_bytes(const struct run_config *config)
+{
+	struct sysinfo host;
+
+	if (config->memory_max_bytes > 0)
+		return config->memory_max_bytes;
+	if (SYS(sysinfo, &host) < 0)
+		return config->memory_bytes;
+	return (uint64_t)host.totalram * host.mem_unit;
 }
 
 static int add_disks(const struct image *image, int scratch_fd, struct vmm_config *vm)
@@ -95,7 +107,8 @@ static int start_vm(struct vmm *vmm, const struct run_config *config, const stru
 	char root[PATH_MAX];
 	struct vmm_config wanted = {
 		.vcpu_count = config->vcpu_count,
-		.memory_mib = vm_memory_mib(config->memory_bytes),
+		.memory_mib = sandbox_vm_mib(config->memory_bytes),
+		.memory_max_mib = sandbox_vm_mib(most_bytes(config)),
 		.console_fd = -1,
 	};
 	int result = open_kernel(config, &kernel, err);
@@ -152,6 +165,7 @@ int sandbox_start(struct sandbox *sandbox, const struct run_config *config,
 {
 	int result = start_vm(sandbox->vmm, config, image, net, err);
 
+	sandbox->memory_bytes = config->memory_bytes;
 	return result < 0 ? result : connect_agent(sandbox, err);
 }
 

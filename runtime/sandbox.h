@@ -10,7 +10,13 @@
 struct sandbox {
 	struct vmm *vmm;
 	struct ttrpc_client *agent; /* calls may be made as soon as the guest has connected */
+	uint64_t memory_bytes;      /* what the container may use now */
+	bool is_updating;           /* that is about to change: session_update.c */
 };
+
+/* The memory of a VM whose container may use so much: the guest's kernel and its tables of pages
+ * come on top. */
+uint64_t sandbox_vm_mib(uint64_t container_bytes);
 
 /* Starts the process of the VM, which makes itself ready while the image is looked up. */
 int sandbox_create(struct sandbox *out, struct error *err);

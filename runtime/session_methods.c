@@ -1,6 +1,7 @@
 #include "runtime/session_methods.h"
 
 #include "runtime/session.h"
+#include "runtime/session_update.h"
 
 static void add(struct json_object *object, const char *key, struct json_object *value)
 {
@@ -24,12 +25,13 @@ static void inspect(void *context, struct monitor_request *request, struct json_
 	add(result, "image", text(config->image));
 	add(result, "hostname", text(config->hostname));
 	add(result, "cpus", json_object_new_int((int)config->vcpu_count));
-	add(result, "memory", json_object_new_uint64(config->memory_bytes));
+	add(result, "memory", json_object_new_uint64(input->sandbox->memory_bytes));
 	add(result, "vmm_pid", json_object_new_int(vmm_pid(input->sandbox->vmm)));
 	monitor_answer(request, result);
 }
 
 const struct monitor_method session_methods[] = {
 	{ "inspect", inspect },
+	{ "update", session_update },
 	{ NULL, NULL },
 };

@@ -1,6 +1,6 @@
 #!/bin/bash
 # timeout: 900
-# Memory that a container does not use any more is the host's again.
+# Memory that a container does not use any more is the host's again, and how much it may use can change.
 . "$(dirname "$0")/../lib.sh"
 cd "$work" || exit 1
 bash "$checkout/tests/lab/small-image.sh" "$work/image" >/dev/null 2>&1
@@ -22,15 +22,17 @@ start() { # OPTION... : a container that does what it is told on $told; leaves $
 	mkfifo "$work/told"
 	# shellcheck disable=SC2016
 	katavm run -q -i --timeout 600 "$@" "$image" sh -c \
-		'echo ready; while read -r line; do eval "$line"; echo "done: $line"; done' <"$work/told" >"$work/said" 2>"$work/errors" &
+		'echo ready; while read -r name line; do eval "$line"; echo "done $name"; done' <"$work/told" >"$work/said" 2>"$work/errors" &
 	pid=$!
 	exec 9>"$work/told"
 	said ready
 	vmm=$(pgrep -x -P "$pid" katavm-vmm)
 }
 tell() { # COMMAND, and waits for its end
-	echo "$1" >&9
-	said "done: $1"
+	local name
+	name=$(date +%s%N)
+	echo "$name $1" >&9
+	said "done $name"
 }
 end() {
 	exec 9>&-
@@ -70,3 +72,60 @@ for round in "of 256 MiB" "again"; do
 	check "90 % of it go back, $round" returned
 done
 check "and the container ends" end
+
+# katavm update -m, up and down, while it runs
+guest_mib() { # of all memory the guest has
+	tell "awk '/^MemTotal:/ { print \"total \" int(\$2 / 1024) }' /proc/meminfo"
+	sed -n 's/^total //p' "$work/said" | tail -n 1
+}
+limit_is() { # BYTES: what the container may use
+	tell "[ \"\$(cat /sys/fs/cgroup/memory.max)\" = $1 ] && echo limit $1"
+	grep -q "^limit $1$" "$work/said"
+}
+guest_has() { # LEAST MOST, in MiB, within some minutes
+	local now
+	for _ in $(seq 300); do
+		now=$(guest_mib)
+		[ "$now" -ge "$1" ] && [ "$now" -le "$2" ] && return 0
+		sleep 0.5
+	done
+	echo "the guest has $now MiB"
+	return 1
+}
+start -m 256m --memory-max 1g --name growing
+check "256 MiB to begin with" guest_has 256 310
+check "it starts with this limit" limit_is 268435456
+expect_output "more is added" growing katavm update -m 700m growing
+check "the guest has it" guest_has 700 900
+check "the container may use it" limit_is 734003200
+check "ps tells of it" sh -c 'katavm ps --no-trunc | grep -q " 700 MiB .*growing"'
+tell 'dd if=/dev/zero bs=500M count=1 2>/dev/null | wc -c'
+check "it does use it" grep -qx 524288000 "$work/said"
+check "a second time" katavm update -m 1g growing
+check "the guest has that, too" guest_has 1024 1300
+expect_failure "more than --memory-max" 1 "at most" katavm update -m 2g growing
+check "and less again" katavm update -m 300m growing
+check "the container may use no more" limit_is 314572800
+check "what was added goes away" guest_has 256 420
+check "less than at the beginning" katavm update -m 100m growing
+# the balloon's pages are not the guest's any more
+ballooned() {
+	for _ in $(seq 300); do
+		tell "awk '/^MemAvailable:/ { print \"available \" int(\$2 / 1024) }' /proc/meminfo"
+		[ "$(sed -n 's/^available //p' "$work/said" | tail -n 1)" -le 150 ] && return 0
+		sleep 0.5
+	done
+	return 1
+}
+check "the balloon takes the rest" ballooned
+tell 'dd if=/dev/zero bs=60M count=1 2>/dev/null | sleep 10000 &'
+holds() { tell "[ \$(cat /sys/fs/cgroup/memory.current) -gt 60000000 ] && echo it holds" && grep -q '^it holds$' "$work/said"; }
+for _ in $(seq 300); do holds && break; sleep 0.2; done
+expect_failure "less than it uses is refused" 1 "uses [0-9]+ MiB" katavm update -m 30m growing
+check "and changes nothing" limit_is 104857600
+tell 'killall sleep'
+expect_failure "nobody of that name" 1 "no container" katavm update -m 1g nobody
+expect_failure "nothing to change" 125 "--memory" katavm update growing
+expect_failure "no size" 125 memory katavm update -m much growing
+check "the container is well" tell true
+check "and ends, too" end
