@@ -13,6 +13,7 @@
 #include "runtime/spec.h"
 #include "runtime/state.h"
 #include "runtime/terminal.h"
+#include "runtime/watchdog.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -32,6 +33,7 @@ struct session {
 	const struct session_input *input;
 	struct terminal terminal;
 	struct monitor *monitor;
+	struct watchdog watchdog;
 	int signal_fd;
 	uint64_t deadline_ns; /* of what is waited for; 0: none */
 	uint64_t kill_ns;     /* when the process is killed because it did not stop; 0: never */
@@ -119,7 +121,6 @@ static void end_if_all_is_written(struct session *session)
 static void on_process_end(void *context, const struct ttrpc_reply *reply)
 {
 	struct session *session = context;
-	const struct run_config *config = session->input->config;
 	const Katavm__Agent__V1__WaitProcessResponse *answer;
 
 	if (session->done) /* it never started, which is said already */
@@ -138,7 +139,7 @@ static void on_process_end(void *context, const struct ttrpc_reply *reply)
 		(void)snprintf(line, sizeof line,
 			       "the container ran out of memory and was killed (its limit is "
 			       "%llu MiB: --memory)",
-			       (unsigned long long)(config->memory_bytes >> 20));
+			       (unsigned long long)(session->input->sandbox->memory_bytes >> 20));
 		say(session, line);
 	}
 	session->exited = true;
@@ -213,6 +214,7 @@ static void on_set_up(void *context, const struct ttrpc_reply *reply)
 	session->deadline_ns = 0;
 	trace_start(session, answer, process->exec_ns);
 	containers_sweep(); /* now there is time for it */
+	watchdog_start(&session->watchdog);
 }
 
 /* Everything the guest needs, in one message; the wait for the process follows at once. */
@@ -399,6 +401,19 @@ static void check_deadlines(struct session *session)
 	fail_vm(session, text);
 }
 
+static void say_later(void *context, const char *sentence)
+{
+	say(context, sentence);
+}
+
+static void watch_guest(struct session *session)
+{
+	if (watchdog_process(&session->watchdog) && session->input->config->watchdog_kills) {
+		say(session, "ending the VM (--watchdog-kill)");
+		finish(session, SESSION_FAILED);
+	}
+}
+
 static void loop(struct session *session)
 {
 	struct ttrpc_client *agent = session->input->sandbox->agent;
@@ -411,10 +426,12 @@ static void loop(struct session *session)
 			{ .fd = agent_gone ? -1 : ttrpc_client_fd(agent),
 			  .events = ttrpc_client_events(agent) },
 			{ .fd = monitor_fd(session->monitor), .events = POLLIN },
+			{ .fd = watchdog_fd(&session->watchdog), .events = POLLIN },
 		};
 		int timeout = earlier(until(session->deadline_ns), until(session->kill_ns));
 
-		(void)SYS(poll, fds, 4, earlier(timeout, ttrpc_client_timeout_ms(agent)));
+		timeout = earlier(timeout, watchdog_timeout_ms(&session->watchdog));
+		(void)SYS(poll, fds, 5, earlier(timeout, ttrpc_client_timeout_ms(agent)));
 		if (fds[2].revents)
 			agent_gone = ttrpc_client_process(agent) < 0;
 		if (fds[3].revents)
@@ -423,6 +440,8 @@ static void loop(struct session *session)
 		take_signals(session);
 		if (!session->done)
 			check_deadlines(session);
+		if (!session->done)
+			watch_guest(session);
 	}
 }
 
@@ -449,6 +468,10 @@ int session_run(const struct session_input *input)
 		.signal_fd = -1,
 		.deadline_ns = sys_monotonic_ns() + (uint64_t)config->timeout_seconds * 1000000000,
 		.open_outputs = config->terminal ? 1 : 2,
+		.watchdog = { .agent = input->sandbox->agent,
+			      .limit_seconds = config->watchdog_seconds,
+			      .say = say_later,
+			      .context = &session },
 	};
 	struct error err;
 
@@ -459,6 +482,7 @@ int session_run(const struct session_input *input)
 		say(&session, err.text);
 		session.status = SESSION_FAILED;
 	}
+	watchdog_finish(&session.watchdog);
 	monitor_close(session.monitor);
 	own_fd_release(&session.signal_fd);
 	return session.status;
