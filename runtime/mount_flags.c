@@ -54,6 +54,21 @@ static bool is_word_of(const char *word, size_t size, const char *const *list)
 	return false;
 }
 
+static bool set_cache(const char *word, size_t size, struct mount_flag *out)
+{
+	static const char *const names[] = { [MOUNT_CACHE_AUTO] = "auto",
+					     [MOUNT_CACHE_ALWAYS] = "always",
+					     [MOUNT_CACHE_NEVER] = "never" };
+
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+		if (strlen(names[i]) == size && strncmp(word, names[i], size) == 0) {
+			out->cache = (enum mount_cache)i;
+			return true;
+		}
+	}
+	return false;
+}
+
 /* Options of -v, separated by commas. */
 static int set_options(const char *text, const char *list, struct mount_flag *out,
 		       struct error *err)
@@ -71,11 +86,13 @@ static int set_options(const char *text, const char *list, struct mount_flag *ou
 			out->read_only = true;
 		else if (strncmp(list, "nocopy", size) == 0 && size == 6)
 			out->no_copy = true;
-		else if (size > 0 && !is_word_of(list, size, nothing_to_do))
+		else if (size > 0 && !is_word_of(list, size, nothing_to_do) &&
+			 !(size > 6 && strncmp(list, "cache=", 6) == 0 &&
+			   set_cache(list + 6, size - 6, out)))
 			return error_set(
 			    err, -EINVAL,
 			    "--volume %.100s: \"%.*s\" is not an option of a share: ro, "
-			    "rw and nocopy are",
+			    "rw, nocopy and cache=auto|always|never are",
 			    text, (int)(size < 40 ? size : 40), list);
 		list += size + (list[size] == ',');
 	}
@@ -153,6 +170,10 @@ static int set_field(const char *text, const struct field *field, struct arena *
 		out->source = value;
 	} else if (is_one_of(key, "target", "destination", "dst")) {
 		out->target = value;
+	} else if (strcmp(key, "cache") == 0) {
+		if (!set_cache(value, strlen(value), out))
+			return error_set(err, -EINVAL,
+					 "--mount %.120s: cache is auto, always or never", text);
 	} else if (strcmp(key, "tmpfs-size") == 0) {
 		out->options = arena_print(arena, "%s,size=%s", out->options, value);
 	} else if (strcmp(key, "tmpfs-mode") == 0) {

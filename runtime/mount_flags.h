@@ -10,13 +10,20 @@ enum mount_kind {
 	MOUNT_TMPFS,
 };
 
+enum mount_cache {                     /* of a share, in the guest */
+		   MOUNT_CACHE_AUTO,   /* what the host changes is seen by the next look */
+		   MOUNT_CACHE_ALWAYS, /* only the guest changes it */
+		   MOUNT_CACHE_NEVER,
+};
+
 struct mount_flag {
 	enum mount_kind kind;
 	const char *source;  /* BIND: an absolute path; VOLUME: its name; else NULL */
 	const char *target;  /* an absolute path in the container */
 	const char *options; /* TMPFS: as behind the colon of --tmpfs */
 	bool read_only;
-	bool no_copy;     /* VOLUME: stays empty where the image has something */
+	bool no_copy; /* VOLUME: stays empty where the image has something */
+	enum mount_cache cache;
 	bool make_source; /* BIND: -v makes a folder that is missing, --mount does not */
 };
 

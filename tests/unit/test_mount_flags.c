@@ -32,6 +32,9 @@ Test(mount_flags, v_a_path_of_the_host)
 	cr_expect(flag.read_only);
 	volume("/srv/data:/data:z,ro,cached");
 	cr_expect(flag.read_only);
+	cr_expect_eq(flag.cache, MOUNT_CACHE_AUTO);
+	volume("/srv/data:/data:cache=never,ro");
+	cr_expect_eq(flag.cache, MOUNT_CACHE_NEVER);
 }
 
 Test(mount_flags, v_a_relative_path_is_of_the_current_folder)
@@ -75,6 +78,8 @@ Test(mount_flags, v_what_is_wrong_is_named)
 		{ "/a:///", "nothing can be mounted over /" },
 		{ "/a:/b:rox", "\"rox\" is not an option" },
 		{ "/a:/b:ro,shared", "\"shared\" is not an option" },
+		{ "/a:/b:cache=x", "\"cache=x\" is not an option" },
+		{ "/a:/b:cache", "\"cache\" is not an option" },
 		{ "a b:/c", "a volume's name" },
 		{ "x:/c", "a volume's name" },
 	};
@@ -99,6 +104,8 @@ Test(mount_flags, mount_kinds)
 	cr_expect_not(flag.read_only);
 	mount("source=db,destination=/data");
 	cr_expect_eq(flag.kind, MOUNT_VOLUME);
+	mount("type=bind,source=/srv,target=/data,cache=always");
+	cr_expect_eq(flag.cache, MOUNT_CACHE_ALWAYS);
 	mount("target=/data");
 	cr_expect_eq(flag.kind, MOUNT_ANONYMOUS);
 	mount("type=tmpfs,target=/run,tmpfs-size=1m,tmpfs-mode=700");
