@@ -39,7 +39,7 @@ static int make_address(const char *path, struct sockaddr_un *out, struct error 
 	if (strlen(path) >= sizeof out->sun_path)
 		return error_set(err, -ENAMETOOLONG, "the path %.150s is too long for a socket",
 				 path);
-	(void)strcpy(out->sun_path, path);
+	(void)snprintf(out->sun_path, sizeof out->sun_path, "%s", path);
 	return 0;
 }
 
