@@ -283,3 +283,14 @@ Test(agent_message, file_to_write)
 	cr_assert_eq(validate_file(&file, &err), -EINVAL);
 	cr_assert_eq(validate_file(NULL, &err), -EINVAL);
 }
+
+Test(agent_message, new_limits)
+{
+	make_valid();
+	cr_assert_eq(validate_resources(NULL, &err), -EINVAL);
+	cr_assert_eq(validate_resources(&resources, &err), 0);
+	resources.memory_max = -1;
+	cr_assert_eq(validate_resources(&resources, &err), 0);
+	resources.cpu_weight = 10001;
+	cr_assert_eq(validate_resources(&resources, &err), -EINVAL);
+}

@@ -98,6 +98,25 @@ Test(control, others)
 	cr_assert_eq(parse(&message, HEADER, 0), -EPROTO);
 }
 
+Test(control, amounts_of_memory_are_judged)
+{
+	struct control_message message = { .kind = CONTROL_MEMORY, .body.memory_mib = 512 };
+	const size_t size = HEADER + sizeof message.body.memory_mib;
+	struct control_message limit = start();
+
+	cr_assert_eq(parse(&message, size, 0), 0);
+	cr_assert_eq(parse(&message, size, 1), -EPROTO);
+	cr_assert_eq(parse(&message, size - 4, 0), -EPROTO);
+	message.body.memory_mib = 31;
+	cr_assert_eq(parse(&message, size, 0), -EPROTO);
+	message.body.memory_mib = UINT64_MAX;
+	cr_assert_eq(parse(&message, size, 0), -EPROTO);
+	limit.body.start.memory_max_mib = 4096;
+	cr_assert_eq(parse(&limit, START_SIZE, 2), 0);
+	limit.body.start.memory_max_mib = UINT64_MAX;
+	cr_assert_eq(parse(&limit, START_SIZE, 2), -EPROTO);
+}
+
 Test(control, over_a_socket)
 {
 	int pair[2], fds[CONTROL_MAX_FDS], kvm_fd;

@@ -16,6 +16,24 @@ Test(gmem, edges)
 	cr_assert_eq(gmem_read(&m, (gpa_t){ UINT64_MAX }, v, 2), -EFAULT);
 }
 
+Test(gmem, a_region_grows)
+{
+	struct gmem m = { 0 };
+	uint8_t b[64], other[16], v[2];
+
+	cr_assert_eq(gmem_add(&m, (gpa_t){ 0x1000 }, b, 16), 0);
+	cr_assert_eq(gmem_add(&m, (gpa_t){ 0x1040 }, other, sizeof other), 0);
+	cr_assert_eq(gmem_read(&m, (gpa_t){ 0x100f }, v, 2), -EFAULT);
+	cr_assert_eq(gmem_grow(&m, (gpa_t){ 0x1000 }, 32), 0);
+	cr_assert_eq(gmem_read(&m, (gpa_t){ 0x100f }, v, 2), 0);
+	cr_assert_eq(gmem_read(&m, (gpa_t){ 0x101f }, v, 2), -EFAULT);
+	cr_assert_eq(gmem_grow(&m, (gpa_t){ 0x1000 }, 16), -EINVAL); /* nothing goes away */
+	cr_assert_eq(gmem_grow(&m, (gpa_t){ 0x1000 }, 65), -EEXIST);
+	cr_assert_eq(gmem_grow(&m, (gpa_t){ 0x1000 }, SIZE_MAX), -EINVAL);
+	cr_assert_eq(gmem_grow(&m, (gpa_t){ 0x2000 }, 16), -EINVAL); /* there is none */
+	cr_assert_eq(gmem_read(&m, (gpa_t){ 0x101f }, v, 2), -EFAULT);
+}
+
 Test(error, text)
 {
 	struct error e;
