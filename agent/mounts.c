@@ -3,6 +3,7 @@
 #include "agent/copy.h"
 #include "agent/kernel.h"
 #include "agent/paths.h"
+#include "agent/shares.h"
 #include "base/own.h"
 #include "base/sys.h"
 #include <fcntl.h>
@@ -256,7 +257,11 @@ int mounts_make(int root, const message_mount *mount, struct error *err)
 	if (options.remount)
 		return remount(root, mount, &options, err);
 	bind = options.bind || strcmp(mount->type, "bind") == 0;
-	made = bind ? make_bind(mount, &options, &kind, err) : make_new(mount, &options, err);
+	if (strcmp(mount->type, "virtiofs") == 0)
+		made = shares_mount(mount, &kind, err);
+	else
+		made =
+		    bind ? make_bind(mount, &options, &kind, err) : make_new(mount, &options, err);
 	if (made < 0)
 		return made;
 	r = bind ? 0 : keep_mode(root, mount, &options, made);

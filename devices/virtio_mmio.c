@@ -98,6 +98,7 @@ static int open_queues(struct virtio_mmio *mmio)
 		const struct virtqueue_layout *layout = &mmio->registers.queues[i];
 		int r = 0;
 
+		device->layouts[i] = *layout;
 		if (layout->ready)
 			r = virtqueue_open(&device->queues[i], device->mem, layout, event_index);
 		if (r < 0)
@@ -125,7 +126,7 @@ static void activate_call(void *argument)
 		virtio_break(device, "cannot be activated");
 		return;
 	}
-	for (unsigned i = 0; i < device->type->queue_count; i++)
+	for (unsigned i = 0; !device->type->is_elsewhere && i < device->type->queue_count; i++)
 		io_watch(mmio->io, &mmio->kicks[i].op, device->kick_fds[i], kicked);
 }
 
@@ -311,6 +312,10 @@ static bool read_free_register(const struct virtio_device *device, uint64_t offs
 		return true;
 	case VIRTIO_MMIO_INTERRUPT_STATUS:
 		*out = __atomic_load_n(&device->interrupt_status, __ATOMIC_SEQ_CST);
+		/* whoever has the queues sends the interrupt, and it is about them: a driver that
+		 * looks and finds nothing loses nothing */
+		if (device->type->is_elsewhere)
+			*out |= VIRTIO_MMIO_INT_VRING;
 		return true;
 	case VIRTIO_MMIO_CONFIG_GENERATION:
 		*out = __atomic_load_n(&device->config_generation, __ATOMIC_SEQ_CST);

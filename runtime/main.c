@@ -20,6 +20,7 @@ struct role {
 static const struct role roles[] = {
 	{ LAYER_ROLE, layer_main },
 	{ "katavm-vmm", vmm_main },
+	{ "katavm-fs", vmm_share_main },
 	{ NULL, NULL },
 };
 

@@ -1,6 +1,7 @@
 #include "runtime/run_config.h"
 
 #include "base/sys.h"
+#include "runtime/shares.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -368,6 +369,8 @@ int run_config_make(const struct options *options, struct arena *arena, struct r
 		result = make_process(options, arena, &config, err);
 	if (result == 0)
 		result = make_tmpfs(options, arena, &config, err);
+	if (result == 0)
+		result = shares_make(options, arena, &config, err);
 	if (result == 0)
 		result = make_hosts(options, arena, &config, err);
 	if (result == 0)

@@ -25,6 +25,14 @@ struct run_sysctl {
 	const char *name, *value;
 };
 
+struct run_share {
+	const char *host, *path;
+	const char *file_name; /* of a file; NULL: a folder */
+	int fd;                /* O_PATH; stays open */
+	bool read_only;
+	int cache; /* enum vmm_cache */
+};
+
 struct run_config {
 	const char *image;
 	const char *const *command; /* command_count of them; 0: the image's */
@@ -48,7 +56,8 @@ struct run_config {
 	struct texts aliases;  /* on the network */
 	struct texts ports;    /* of --publish */
 	struct texts allow_hosts;
-	size_t tmpfs_count, host_count, ulimit_count, sysctl_count;
+	size_t tmpfs_count, host_count, ulimit_count, sysctl_count, share_count;
+	struct run_share *shares;
 	struct run_tmpfs *tmpfs;
 	struct run_host *hosts;
 	struct rlimit_value *ulimits;

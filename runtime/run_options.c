@@ -112,7 +112,7 @@ const struct option_spec run_options[] = {
 	  NULL },
 	{ "userns", 0, OPTION_LATER, NULL, ONE_VM, NULL },
 	{ "uts", 0, OPTION_LATER, NULL, ONE_VM, NULL },
-	{ "volume", 'v', OPTION_LATER, NULL, VOLUMES, NULL },
+	{ "volume", 'v', OPTION_LIST, "HOST:PATH[:OPTION...]", "share a folder or file", NULL },
 	{ "volumes-from", 0, OPTION_LATER, NULL, VOLUMES, NULL },
 	{ "watchdog", 0, OPTION_VALUE, "SECONDS",
 	  "say when the guest does not answer for so long (60; 0: never)", NULL },

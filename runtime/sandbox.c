@@ -4,6 +4,7 @@
 #include "base/sys.h"
 #include "runtime/paths.h"
 #include "runtime/scratch.h"
+#include "runtime/shares.h"
 #include "runtime/spec.h"
 
 #include <fcntl.h>
@@ -125,6 +126,7 @@ static int start_vm(struct vmm *vmm, const struct run_config *config, const stru
 	if (result < 0)
 		return result;
 	add_nets(net, &wanted);
+	shares_add(config, &wanted);
 	wanted.kernel_fd = kernel;
 	wanted.initramfs_fd = initramfs;
 	return vmm_start(vmm, &wanted, err);

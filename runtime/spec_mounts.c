@@ -1,4 +1,5 @@
 #include "runtime/spec_mounts.h"
+#include "runtime/shares.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -63,6 +64,9 @@ static bool is_replaced(const struct run_config *config, const char *destination
 	for (size_t i = 0; i < config->tmpfs_count; i++)
 		if (strcmp(config->tmpfs[i].path, destination) == 0)
 			return true;
+	for (size_t i = 0; i < config->share_count; i++)
+		if (strcmp(config->shares[i].path, destination) == 0)
+			return true;
 	return false;
 }
 
@@ -75,25 +79,39 @@ static size_t depth(const char *path)
 	return slashes;
 }
 
-/* The user's own, the outer before the inner so that none hides another. */
-static void add_tmpfs(const struct run_config *config, struct arena *arena, create_request *request)
+/* The newest to its place among those from `first` on: the outer before the inner, so that none
+ * hides another. */
+static void sort_in(create_request *request, size_t first)
+{
+	for (size_t at = request->n_mounts - 1;
+	     at > first &&
+	     depth(request->mounts[at]->destination) < depth(request->mounts[at - 1]->destination);
+	     at--) {
+		Katavm__Agent__V1__Mount *swap = request->mounts[at];
+
+		request->mounts[at] = request->mounts[at - 1];
+		request->mounts[at - 1] = swap;
+	}
+}
+
+/* The user's own. */
+static void add_users(const struct run_config *config, struct arena *arena, create_request *request)
 {
 	size_t first = request->n_mounts;
 
 	for (size_t i = 0; i < config->tmpfs_count; i++) {
 		struct mount_row row = { config->tmpfs[i].path, "tmpfs", "tmpfs",
 					 "nosuid,nodev,noexec" };
-		size_t at = request->n_mounts;
 
 		add_mount(request, arena, &row, config->tmpfs[i].options);
-		for (; at > first && depth(request->mounts[at]->destination) <
-					 depth(request->mounts[at - 1]->destination);
-		     at--) {
-			Katavm__Agent__V1__Mount *swap = request->mounts[at];
+		sort_in(request, first);
+	}
+	for (size_t i = 0; i < config->share_count; i++) {
+		struct mount_row row = { config->shares[i].path, "virtiofs",
+					 shares_source(config, i, arena), "nodev" };
 
-			request->mounts[at] = request->mounts[at - 1];
-			request->mounts[at - 1] = swap;
-		}
+		add_mount(request, arena, &row, config->shares[i].read_only ? "ro" : "");
+		sort_in(request, first);
 	}
 }
 
@@ -114,7 +132,8 @@ static void add_volumes(const struct run_config *config, const struct image_conf
 void spec_mounts_add(const struct run_config *config, const struct image_config *image,
 		     struct arena *arena, create_request *request)
 {
-	size_t most = DEFAULT_MOUNTS + config->tmpfs_count + image->volumes.count;
+	size_t most =
+	    DEFAULT_MOUNTS + config->tmpfs_count + config->share_count + image->volumes.count;
 
 	request->mounts = arena_alloc(arena, most * sizeof *request->mounts);
 	for (size_t i = 0; i < DEFAULT_MOUNTS; i++) {
@@ -130,7 +149,7 @@ void spec_mounts_add(const struct run_config *config, const struct image_config 
 		add_mount(request, arena, &row, more);
 	}
 	add_volumes(config, image, arena, request);
-	add_tmpfs(config, arena, request);
+	add_users(config, arena, request);
 }
 
 struct rule_row {

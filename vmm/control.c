@@ -53,7 +53,8 @@ static bool start_is_valid(const struct control_start *start, size_t fd_count)
 	if (start->memory_mib < MIN_MEMORY_MIB || start->memory_mib > MAX_MEMORY_MIB ||
 	    start->memory_max_mib > MAX_MEMORY_MIB || start->vcpu_count == 0 ||
 	    start->vcpu_count > VMM_MAX_VCPUS || start->disk_count > VMM_MAX_DISKS ||
-	    start->net_count > VMM_MAX_NETS || (start->net_count > 0 && net_fds == 0))
+	    start->net_count > VMM_MAX_NETS || start->share_count > VMM_MAX_SHARES ||
+	    (start->net_count > 0 && net_fds == 0))
 		return false;
 	if (start->huge_pages > 1 || start->has_initramfs > 1 || start->has_console > 1 ||
 	    start->shared_memory > 1 || !is_text(start->cmdline, sizeof start->cmdline))
@@ -61,8 +62,8 @@ static bool start_is_valid(const struct control_start *start, size_t fd_count)
 	for (uint32_t i = 0; i < start->disk_count; i++)
 		if (start->disks[i].read_only > 1)
 			return false;
-	return fd_count ==
-	       2U + start->has_initramfs + start->has_console + (size_t)start->disk_count + net_fds;
+	return fd_count == 2U + start->has_initramfs + start->has_console +
+			       (size_t)start->disk_count + net_fds + (start->share_count > 0);
 }
 
 static bool event_is_valid(const struct vmm_event *event)
@@ -221,6 +222,9 @@ static int check_config(const struct vmm_config *config, struct error *err)
 			return error_set(err, -EINVAL,
 					 "network interface: %u queue pairs: 1 to %d are possible",
 					 config->nets[i].pair_count, VMM_MAX_NET_PAIRS);
+	if (config->share_count > VMM_MAX_SHARES)
+		return error_set(err, -EINVAL, "%zu shared folders: %d are possible",
+				 config->share_count, VMM_MAX_SHARES);
 	if (!is_text(config->cmdline, sizeof config->cmdline))
 		return error_set(err, -EINVAL, "kernel command line: not terminated");
 	return 0;
@@ -244,8 +248,10 @@ static size_t pack_nets(const struct vmm_config *config, struct control_start *s
 	return count;
 }
 
-static void unpack_nets(const struct control_start *start, const int *fds, struct vmm_config *out)
+static size_t unpack_nets(const struct control_start *start, const int *fds, struct vmm_config *out)
 {
+	size_t count = 0;
+
 	out->net_count = start->net_count;
 	for (size_t i = 0; i < start->net_count; i++) {
 		struct vmm_net *net = &out->nets[i];
@@ -255,7 +261,30 @@ static void unpack_nets(const struct control_start *start, const int *fds, struc
 		net->pair_count = start->nets[i].pair_count;
 		memcpy(net->mac, start->nets[i].mac, VMM_MAC_SIZE);
 		for (unsigned pair = 0; pair < net->pair_count; pair++)
-			net->fds[pair] = *fds++;
+			net->fds[pair] = fds[count++];
+	}
+	return count;
+}
+
+/* The VMM needs no more of a share than what the guest calls it: the folders are the server's. */
+static size_t pack_shares(const struct vmm_config *config, struct control_start *start, int *fds)
+{
+	start->share_count = (uint32_t)config->share_count;
+	for (size_t i = 0; i < config->share_count; i++)
+		memcpy(start->share_tags[i], config->shares[i].tag, VMM_TAG_SIZE);
+	if (config->share_count == 0)
+		return 0;
+	fds[0] = config->share_socket;
+	return 1;
+}
+
+static void unpack_shares(const struct control_start *start, const int *fds, struct vmm_config *out)
+{
+	out->share_count = start->share_count;
+	out->share_socket = start->share_count > 0 ? fds[0] : -1;
+	for (size_t i = 0; i < start->share_count; i++) {
+		out->shares[i].fd = -1;
+		memcpy(out->shares[i].tag, start->share_tags[i], VMM_TAG_SIZE);
 	}
 }
 
@@ -292,6 +321,7 @@ int control_pack_config(const struct vmm_config *config, int kvm_fd, struct cont
 		fds[count++] = config->disks[i].fd;
 	}
 	count += pack_nets(config, start, fds + count);
+	count += pack_shares(config, start, fds + count);
 	*fd_count = count;
 	return 0;
 }
@@ -322,5 +352,6 @@ void control_unpack_config(const struct control_start *start, const int *fds, in
 		out->disks[i].read_only = start->disks[i].read_only;
 		memcpy(out->disks[i].serial, start->disks[i].serial, VMM_SERIAL_SIZE);
 	}
-	unpack_nets(start, fds + next, out);
+	next += unpack_nets(start, fds + next, out);
+	unpack_shares(start, fds + next, out);
 }

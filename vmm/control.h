@@ -22,7 +22,7 @@ enum control_kind {
 	CONTROL_KINDS,
 };
 
-enum { CONTROL_MAX_FDS = VMM_MAX_DISKS + VMM_MAX_NETS * VMM_MAX_NET_PAIRS + 4 };
+enum { CONTROL_MAX_FDS = VMM_MAX_DISKS + VMM_MAX_NETS * VMM_MAX_NET_PAIRS + 5 };
 
 struct control_start {
 	uint64_t memory_mib, memory_max_mib;
@@ -39,6 +39,8 @@ struct control_start {
 		uint16_t mtu;
 		uint8_t stream, pair_count, mac[VMM_MAC_SIZE];
 	} nets[VMM_MAX_NETS];
+	uint32_t share_count; /* with the socket to their server, if any */
+	char share_tags[VMM_MAX_SHARES][VMM_TAG_SIZE];
 };
 
 struct control_port {

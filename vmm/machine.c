@@ -9,6 +9,7 @@
 #include "devices/io.h"
 #include "devices/virtio_blk.h"
 #include "devices/virtio_console.h"
+#include "devices/virtio_fs.h"
 #include "devices/virtio_mmio.h"
 #include "devices/virtio_net.h"
 #include "devices/virtio_rng.h"
@@ -171,6 +172,20 @@ static int add_net(struct machine *machine, const struct vmm_net *net, struct er
 	return attach(machine, device, err);
 }
 
+static int add_shares(struct machine *machine, const struct vmm_config *config, struct error *err)
+{
+	int r = config->share_count > 0 ? machine_open_shares(machine, config, err) : 0;
+
+	for (unsigned i = 0; r == 0 && i < config->share_count; i++) {
+		struct virtio_device *device;
+
+		r = machine_make_share(machine, config, i, &device, err);
+		if (r == 0)
+			r = attach(machine, device, err);
+	}
+	return r;
+}
+
 /* The console first, so that it shows what the others do. The late ones last: interrupt lines are
  * shared when there are many devices. */
 static int add_devices(struct machine *machine, const struct vmm_config *config, struct error *err)
@@ -185,6 +200,8 @@ static int add_devices(struct machine *machine, const struct vmm_config *config,
 		r = add_disk(machine, &config->disks[i], err);
 	for (size_t i = 0; r == 0 && i < config->net_count; i++)
 		r = add_net(machine, &config->nets[i], err);
+	if (r == 0)
+		r = add_shares(machine, config, err);
 	if (r == 0)
 		r = machine_add_memory_devices(machine, config->memory_max_mib, err);
 	return r;
@@ -234,9 +251,9 @@ static void *load(void *argument)
 	struct loading *loading = argument;
 	const struct vmm_config *config = loading->config;
 	struct memory *memory = &loading->machine->memory;
-	enum memory_kind kind = config->huge_pages      ? MEMORY_HUGE
-				: config->shared_memory ? MEMORY_SHARED
-							: MEMORY_PRIVATE;
+	enum memory_kind kind = config->huge_pages                                 ? MEMORY_HUGE
+				: config->shared_memory || config->share_count > 0 ? MEMORY_SHARED
+										   : MEMORY_PRIVATE;
 	int r = memory_init(memory, config->memory_mib << 20, kind, &loading->err);
 
 	if (r == 0)
@@ -350,7 +367,7 @@ int machine_create(const struct vmm_config *config, int kvm_fd, struct io *io,
 		return error_set(err, -ENOMEM, "VM: no memory");
 	machine->io = io;
 	machine->callbacks = *callbacks;
-	machine->vm_fd = machine->kernel_fd = machine->console_fd = -EBADF;
+	machine->vm_fd = machine->kernel_fd = machine->console_fd = machine->shares_fd = -EBADF;
 	(void)pthread_mutex_init(&machine->platform_lock, NULL);
 	r = build(machine, config, kvm_fd, err);
 	if (r < 0) {
@@ -432,6 +449,8 @@ void machine_destroy(struct machine *machine)
 		virtio_mmio_destroy(machine->slots[i].mmio);
 		close_fd(&machine->slots[i].irq_fd);
 	}
+	virtio_fs_link_destroy(machine->shares);
+	close_fd(&machine->shares_fd);
 	for (unsigned i = 0; i < machine->vcpu_count; i++)
 		vcpu_finish(&machine->vcpus[i]);
 	close_fd(&machine->vm_fd);

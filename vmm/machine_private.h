@@ -8,6 +8,7 @@
 /* For machine.c and exit.c. */
 struct virtio_mmio;
 struct virtio_device;
+struct virtio_fs_link;
 
 struct device_slot {
 	struct virtio_mmio *mmio;
@@ -23,6 +24,8 @@ struct machine {
 	struct vcpu vcpus[VMM_MAX_VCPUS];
 	unsigned slot_count; /* constant once vCPUs run */
 	struct device_slot slots[ARCH_MMIO_SLOTS];
+	struct virtio_fs_link *shares; /* or NULL; shares_fd is its socket */
+	int shares_fd;
 	struct virtio_device *vsock;   /* owned by its slot's transport */
 	struct virtio_device *balloon; /* as vsock; NULL with huge pages */
 	struct virtio_device *mem;     /* as vsock; NULL when memory cannot grow */
@@ -36,6 +39,12 @@ struct machine {
 	char end_text[200];
 	struct io_message end_message, stopped_message;
 };
+
+/* Gives the shares' server guest memory; then each share's device can be made. */
+int machine_open_shares(struct machine *machine, const struct vmm_config *config,
+			struct error *err);
+int machine_make_share(struct machine *machine, const struct vmm_config *config, unsigned index,
+		       struct virtio_device **out, struct error *err);
 
 /* Any thread; the first call counts. */
 void machine_end(struct machine *machine, enum vmm_end end, const char *text);

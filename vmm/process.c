@@ -3,6 +3,8 @@
 #include "base/sys.h"
 #include "vmm/control.h"
 #include "vmm/kvm.h"
+#include "vmm/share.h"
+#include "vmm/spawn.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -11,11 +13,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-enum { CHILD_SOCKET = 3, MAX_BOUND = 1024, DUMP_TIMEOUT_MS = 5000 };
+enum { MAX_BOUND = 1024, DUMP_TIMEOUT_MS = 5000 };
 
 struct event_node {
 	struct event_node *next;
@@ -23,69 +24,13 @@ struct event_node {
 };
 
 struct vmm {
-	pid_t pid;
-	int pidfd, socket, kvm_fd;
+	struct spawned child, shares; /* shares: katavm-fs, where there are any */
+	int socket, kvm_fd;
 	bool ended;                 /* VMM_EVENT_ENDED was given out */
 	struct event_node *waiting; /* came while an answer was waited for; oldest first */
 	size_t bound_count;
 	uint32_t bound[MAX_BOUND]; /* not connected to yet */
 };
-
-/* The following runs in the child of vfork, which shares our memory: system calls only. */
-static bool place_fd(int from, int to)
-{
-	if (from == to)
-		return fcntl(to, F_SETFD, 0) == 0;
-	return dup2(from, to) == to;
-}
-
-static void become_vmm(int socket, int null, pid_t parent)
-{
-	static char name[] = "katavm-vmm", number[] = "3";
-	char *argv[] = { name, number, NULL }, *environment[] = { NULL };
-	sigset_t none;
-
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
-		return;
-	(void)setsid(); /* the terminal's signals are for the container, not for its machine */
-	(void)sigemptyset(&none);
-	if (sigprocmask(SIG_SETMASK, &none, NULL) < 0)
-		return;
-	if (!place_fd(null, 0) || !place_fd(null, 1) || !place_fd(socket, CHILD_SOCKET))
-		return;
-	if (fcntl(2, F_GETFD) < 0 && !place_fd(null, 2))
-		return;
-	if (close_range(CHILD_SOCKET + 1, ~0U, 0) < 0)
-		return;
-	(void)execve("/proc/self/exe", argv, environment);
-}
-
-static int spawn(struct vmm *vmm, int socket, struct error *err)
-{
-	own_fd null = sys_open(AT_FDCWD, "/dev/null", O_RDWR, 0);
-	own_fd high = (int)SYS(fcntl, socket, F_DUPFD_CLOEXEC, CHILD_SOCKET + 1);
-	pid_t parent = getpid(), pid;
-
-	if (null < 0)
-		return error_set(err, null, "/dev/null: open: %s", sys_text(null));
-	if (high < 0)
-		return error_set(err, high, "VMM: control socket: %s", sys_text(high));
-	/* vfork: nothing of a large process is copied; the child makes system calls only */
-	pid = vfork(); /* NOLINT(clang-analyzer-security.insecureAPI.vfork) */
-	if (pid == 0) {
-		become_vmm(high, null, parent); /* NOLINT(clang-analyzer-unix.Vfork) */
-		_exit(127);
-	}
-	if (pid < 0)
-		return error_set(err, (int)sys_result(pid), "VMM: start its process: %s",
-				 sys_text((int)sys_result(pid)));
-	vmm->pid = pid;
-	vmm->pidfd = (int)SYS(pidfd_open, pid, 0U);
-	if (vmm->pidfd < 0)
-		return error_set(err, vmm->pidfd, "VMM: watch its process: %s",
-				 sys_text(vmm->pidfd));
-	return 0;
-}
 
 static void describe_death(const struct vmm *vmm, char *text, size_t size)
 {
@@ -93,8 +38,8 @@ static void describe_death(const struct vmm *vmm, char *text, size_t size)
 	long r;
 
 	/* Its socket closed because it ended; one that closed it alone is ended here. */
-	(void)SYS(pidfd_send_signal, vmm->pidfd, SIGKILL, NULL, 0U);
-	r = SYS_RETRY(waitid, P_PIDFD, (id_t)vmm->pidfd, &info, WEXITED | WNOWAIT);
+	(void)SYS(pidfd_send_signal, vmm->child.pidfd, SIGKILL, NULL, 0U);
+	r = SYS_RETRY(waitid, P_PIDFD, (id_t)vmm->child.pidfd, &info, WEXITED | WNOWAIT);
 	if (r < 0)
 		(void)snprintf(text, size, "the VMM process is gone");
 	else if (info.si_code == CLD_EXITED)
@@ -104,7 +49,7 @@ static void describe_death(const struct vmm *vmm, char *text, size_t size)
 			       info.si_status, sigabbrev_np(info.si_status));
 }
 
-int vmm_start(struct vmm *vmm, const struct vmm_config *config, struct error *err)
+static int start_vm(struct vmm *vmm, const struct vmm_config *config, struct error *err)
 {
 	struct control_message message;
 	int fds[CONTROL_MAX_FDS], r;
@@ -129,6 +74,25 @@ int vmm_start(struct vmm *vmm, const struct vmm_config *config, struct error *er
 	return 0;
 }
 
+int vmm_start(struct vmm *vmm, const struct vmm_config *config, struct error *err)
+{
+	struct vmm_config with_shares;
+	own_fd socket = -EBADF;
+	int r;
+
+	if (config->share_count == 0)
+		return start_vm(vmm, config, err);
+	if (config->share_count > VMM_MAX_SHARES)
+		return error_set(err, -EINVAL, "%zu shared folders: %d are possible",
+				 config->share_count, VMM_MAX_SHARES);
+	r = share_server_start(config, &vmm->shares, &socket, err);
+	if (r < 0)
+		return r;
+	with_shares = *config;
+	with_shares.share_socket = socket;
+	return start_vm(vmm, &with_shares, err);
+}
+
 int vmm_create(struct vmm **out, struct error *err)
 {
 	struct vmm *vmm = calloc(1, sizeof *vmm);
@@ -137,7 +101,7 @@ int vmm_create(struct vmm **out, struct error *err)
 
 	if (!vmm)
 		return error_set(err, -ENOMEM, "VMM: no memory");
-	vmm->socket = vmm->pidfd = vmm->kvm_fd = -EBADF;
+	vmm->socket = vmm->kvm_fd = -EBADF;
 	vmm->kvm_fd = kvm_open(err);
 	r = vmm->kvm_fd < 0 ? vmm->kvm_fd : 0;
 	if (r == 0) {
@@ -148,7 +112,7 @@ int vmm_create(struct vmm **out, struct error *err)
 	if (r == 0) {
 		vmm->socket = pair[0];
 		theirs = pair[1];
-		r = spawn(vmm, theirs, err);
+		r = spawn_role("katavm-vmm", theirs, &vmm->child, err);
 		close_fd(&theirs); /* the child's copy is the last: its end is our end of file */
 	}
 	if (r < 0) {
@@ -324,21 +288,12 @@ int vmm_set_memory(struct vmm *vmm, uint64_t memory_mib, struct error *err)
 
 pid_t vmm_pid(const struct vmm *vmm)
 {
-	return vmm->pid;
-}
-
-static void kill_process(const struct vmm *vmm)
-{
-	if (vmm->pidfd >= 0)
-		(void)SYS(pidfd_send_signal, vmm->pidfd, SIGKILL, NULL, 0U);
-	else if (vmm->pid > 0) /* not reaped yet, so the number is still its own */
-		(void)SYS(kill, vmm->pid, SIGKILL);
+	return vmm->child.pid;
 }
 
 static void release(struct vmm *vmm)
 {
 	close_fd(&vmm->socket);
-	close_fd(&vmm->pidfd);
 	close_fd(&vmm->kvm_fd);
 	while (vmm->waiting) {
 		struct event_node *node = vmm->waiting;
@@ -351,15 +306,10 @@ static void release(struct vmm *vmm)
 
 void vmm_destroy(struct vmm *vmm)
 {
-	siginfo_t info;
-
 	if (!vmm)
 		return;
-	if (vmm->pid > 0) {
-		kill_process(vmm);
-		(void)SYS_RETRY(waitid, P_PID, (id_t)vmm->pid, &info, WEXITED);
-		vmm->pid = 0;
-	}
+	spawn_end(&vmm->child);
+	spawn_end(&vmm->shares);
 	release(vmm);
 }
 
@@ -372,5 +322,5 @@ void vmm_abandon(struct vmm *vmm)
 	if (!vmm)
 		return;
 	/* when our socket closes, it shall not push us aside */
-	(void)SYS(sched_setscheduler, vmm->pid, SCHED_BATCH, &unused);
+	(void)SYS(sched_setscheduler, vmm->child.pid, SCHED_BATCH, &unused);
 }

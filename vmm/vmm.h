@@ -21,6 +21,9 @@ enum {
 	VMM_MAX_NETS = 8,
 	VMM_MAX_NET_PAIRS = 4,
 	VMM_MAC_SIZE = 6,
+	VMM_MAX_SHARES = 16,
+	VMM_TAG_SIZE = 36, /* virtio 1.3 section 5.11.4: not terminated when full */
+	VMM_SHARE_NAME_SIZE = 256,
 };
 
 /* How much of a device the guest may use each second, and what it may save up; a rate of 0 is no
@@ -48,6 +51,23 @@ struct vmm_net {             /* a network interface of the guest; in the guest's
 			four bytes: passt's */
 };
 
+enum vmm_cache {
+	VMM_CACHE_AUTO,   /* what the host changes is seen by the guest's next look */
+	VMM_CACHE_ALWAYS, /* only the guest changes it */
+	VMM_CACHE_NEVER,  /* nothing is kept in the guest */
+};
+
+/* A folder or one file of the host, mounted in the guest as file system "virtiofs" by its tag. All
+ * shares of a VM are served by a process of their own, katavm-fs; where there are any, RAM is in a
+ * memfd that this process maps as well. When it ends, so does the VM. */
+struct vmm_share {
+	int fd; /* O_PATH does */
+	bool read_only;
+	enum vmm_cache cache;
+	char tag[VMM_TAG_SIZE];
+	char file_name[VMM_SHARE_NAME_SIZE]; /* of a file: what it is called in the share */
+};
+
 struct vmm_config {
 	unsigned vcpu_count;     /* 1..VMM_MAX_VCPUS */
 	uint64_t memory_mib;     /* 32 or more */
@@ -62,6 +82,9 @@ struct vmm_config {
 	struct vmm_disk disks[VMM_MAX_DISKS];
 	size_t net_count;
 	struct vmm_net nets[VMM_MAX_NETS];
+	size_t share_count;
+	struct vmm_share shares[VMM_MAX_SHARES];
+	int share_socket; /* set by vmm_start: the way to the shares' server */
 };
 
 enum vmm_end { /* why the VM is no more; its process stays for vmm_dump_log until vmm_destroy */
@@ -192,6 +215,9 @@ void vmm_abandon(struct vmm *vmm);
 
 /* main() of the VMM role: argv as vmm_create made it. */
 int vmm_main(int argc, char **argv);
+
+/* main() of the role that serves shared folders: argv as vmm_start made it. */
+int vmm_share_main(int argc, char **argv);
 
 /* main() of `katavm vmm --config FILE`: drive a VM alone, for debugging kernels. */
 int vmm_standalone_main(int argc, char **argv);

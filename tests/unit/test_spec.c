@@ -253,12 +253,35 @@ Test(spec, users_and_signals)
 	cr_assert_neq(request->process->stdio->stdin_port, 0);
 }
 
+Test(spec, shares_are_mounted_by_tag)
+{
+	bool folder = false, file = false;
+
+	cr_assert_eq(make("-v /tmp:/deep/er -v /proc/self/status:/a:ro img"), 0);
+	for (size_t i = 0; i < request->n_mounts; i++) {
+		const Katavm__Agent__V1__Mount *mount = request->mounts[i];
+
+		if (strcmp(mount->type, "virtiofs") != 0)
+			continue;
+		folder |= strcmp(mount->source, "share-0") == 0 &&
+			  strcmp(mount->destination, "/deep/er") == 0 && file;
+		file |= strcmp(mount->source, "share-1/status") == 0 &&
+			strcmp(mount->destination, "/a") == 0 &&
+			strcmp(mount->options[mount->n_options - 1], "ro") == 0;
+	}
+	cr_assert(folder && file, "the outer comes first");
+}
+
 Test(spec, refusals_are_sentences)
 {
 	cr_assert_lt(make("--network host img"), 0);
 	cr_assert_not_null(strstr(err.text, "cannot be"));
-	cr_assert_lt(make("-v /a:/b img"), 0);
-	cr_assert_not_null(strstr(err.text, "--volume is not in this release: folders"));
+	cr_assert_lt(make("-v name:/b img"), 0);
+	cr_assert_not_null(strstr(err.text, "is not in this release: volumes"));
+	cr_assert_lt(make("-v /nosuch-folder:/b img"), 0);
+	cr_assert_not_null(strstr(err.text, "share /nosuch-folder: No such file"));
+	cr_assert_lt(make("-v /tmp:/b:rx img"), 0);
+	cr_assert_not_null(strstr(err.text, "rx is none of"));
 	cr_assert_lt(make("--restart always img"), 0);
 	cr_assert_eq(make("--restart no --rm img"), 0);
 }
