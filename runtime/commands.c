@@ -5,6 +5,7 @@
 #include "runtime/cmd_volume.h"
 #include "runtime/image/commands.h"
 #include "runtime/logs.h"
+#include "runtime/net/commands.h"
 #include "runtime/ps.h"
 #include "runtime/run.h"
 #include "runtime/usage.h"
@@ -89,6 +90,7 @@ const struct command *const commands[] = {
 	&run_command,
 	&ps_command,
 	&update_command,
+	&port_command,
 	&logs_command,
 	/* images */
 	&image_pull_command,

@@ -2,6 +2,7 @@
 #include "runtime/run_config.h"
 
 #include "runtime/net/network.h"
+#include "runtime/net/publish.h"
 
 #include <errno.h>
 #include <string.h>
@@ -62,8 +63,9 @@ static int check_alone(const struct run_config *config, struct error *err)
 {
 	if (config->network)
 		return 0;
-	if (config->ip.size || config->aliases.count)
-		return error_set(err, -EINVAL, "--ip and --network-alias need a network");
+	if (config->ip.size || config->aliases.count || config->ports.count)
+		return error_set(err, -EINVAL,
+				 "--publish, --ip and --network-alias need a network");
 	return 0;
 }
 
@@ -78,11 +80,18 @@ int run_network_make(const struct options *options, struct arena *arena, struct 
 	for (size_t cursor = 0;
 	     result == 0 && (value = options_next(options, "network-alias", &cursor));)
 		result = parse_hostname(value, err);
+	for (size_t cursor = 0;
+	     result == 0 && (value = options_next(options, "publish", &cursor));) {
+		struct publish publish;
+
+		result = publish_parse(value, &publish, err);
+	}
 	if (result < 0)
 		return result;
+	collect(options, "publish", arena, &out->ports);
 	collect(options, "network-alias", arena, &out->aliases);
 	/* who asks for what only a network has, asks for a network */
-	if (out->ip.size || out->aliases.count)
+	if (out->ip.size || out->aliases.count || out->ports.count)
 		out->network_optional = false;
 	return check_alone(out, err);
 }

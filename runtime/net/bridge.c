@@ -12,6 +12,7 @@
 #include "runtime/net/lease.h"
 #include "runtime/net/link.h"
 #include "runtime/net/network.h"
+#include "runtime/net/ports.h"
 #include "runtime/net/resolver.h"
 #include "runtime/net/rules.h"
 #include "runtime/net/tap.h"
@@ -27,6 +28,8 @@ enum { DEAD_MAX = 256 }; /* cleaned by one start */
 struct bridge {
 	struct network network;
 	struct lease lease;
+	struct resolver resolver;
+	struct ports ports;
 	struct rules_run run;
 	struct lease dead[DEAD_MAX];
 	size_t dead_count;
@@ -142,6 +145,19 @@ static int add_port(struct bridge *bridge, struct netlink *netlink, struct net_i
 		     : 0;
 }
 
+/* What listens on the host, of which some is on the bridge's address. */
+static int open_ports(struct bridge *bridge, const struct net_request *request, struct arena *arena,
+		      struct error *err)
+{
+	const struct resolver *host = &bridge->resolver;
+	int r = ports_take(&request->ports, arena, &bridge->lease, &bridge->ports, err);
+
+	if (r == 0 && host->servers.count == 0 && host->local.size && !bridge->network.internal)
+		r = ports_take_dns(&bridge->network.gateways[NETWORK_V4], &host->local,
+				   &bridge->lease, &bridge->ports, err);
+	return r;
+}
+
 static int start_rules(struct bridge *bridge, struct error *err)
 {
 	struct rules rules;
@@ -182,10 +198,14 @@ static int connect_locked(struct bridge *bridge, const struct net_request *reque
 	if (r == 0)
 		r = network_raise(&bridge->network, &bridge->index, err);
 	if (r == 0)
+		r = open_ports(bridge, request, arena, err);
+	if (r == 0)
 		r = add_port(bridge, &netlink, one, err);
 	if (r == 0)
 		r = lease_write(&bridge->lease, err);
-	return r < 0 ? r : start_rules(bridge, err);
+	if (r == 0)
+		r = start_rules(bridge, err);
+	return r < 0 ? r : ports_start(&bridge->ports, &bridge->lease, arena, err);
 }
 
 /* --- what the guest is told --- */
@@ -219,14 +239,18 @@ static void describe_interface(const struct bridge *bridge, struct arena *arena,
 	}
 }
 
-static void describe_resolver(struct arena *arena, struct net *out)
+static void describe_resolver(const struct bridge *bridge, struct arena *arena, struct net *out)
 {
-	struct resolver host;
+	const struct resolver *host = &bridge->resolver;
+	char gateway[IP_TEXT_SIZE];
 
-	resolver_read_host(arena, &host);
-	out->dns = host.servers;
-	out->dns_search = host.search;
-	out->dns_options = host.options;
+	out->dns = host->servers;
+	if (bridge->lease.dns_relay.size)
+		texts_add(arena, &out->dns,
+			  arena_print(arena, "%s",
+				      ip_print(&bridge->network.gateways[NETWORK_V4], gateway)));
+	out->dns_search = host->search;
+	out->dns_options = host->options;
 }
 
 /* --- names --- */
@@ -346,9 +370,11 @@ int bridge_open(const struct net_request *request, struct arena *arena, struct n
 
 	bridge->lease.fd = -1;
 	bridge->names_fd = -1;
+	bridge->ports = PORTS_NONE;
 	fill_lease(request, arena, bridge);
 	if (r < 0)
 		return r;
+	resolver_read_host(arena, &bridge->resolver);
 	lock = lease_lock(err);
 	if (lock < 0)
 		return lock;
@@ -360,7 +386,7 @@ int bridge_open(const struct net_request *request, struct arena *arena, struct n
 		return r;
 	}
 	describe_interface(bridge, arena, &net.interfaces[0]);
-	describe_resolver(arena, &net);
+	describe_resolver(bridge, arena, &net);
 	collect_names(bridge, arena, &net);
 	*out = net;
 	return 0;
@@ -385,6 +411,7 @@ void bridge_close(struct bridge *bridge)
 
 	if (!bridge)
 		return;
+	ports_finish(&bridge->ports);
 	(void)bridge_ready(bridge, &err);
 	if (bridge->lease.tap[0] && netlink_open(NETLINK_ROUTE, &netlink) == 0) {
 		forget_neighbours(&netlink, &bridge->lease);

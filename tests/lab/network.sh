@@ -45,3 +45,7 @@ left() {
 }
 
 bash "$checkout/tests/lab/small-image.sh" "$work/image" >/dev/null 2>&1
+mkdir -p "$work/layer/bin"
+gcc -O2 -static -o "$work/layer/bin/udp_answer" "$checkout/tests/lab/udp_answer.c"
+tar -C "$work/layer" -cf "$work/layer.tar" bin
+umoci raw add-layer --image "$work/image:small" "$work/layer.tar" >/dev/null 2>&1
