@@ -83,7 +83,7 @@ const struct option_spec run_options[] = {
 	{ "progress", 0, OPTION_VALUE, "HOW", "how a pull shows its progress",
 	  "auto|plain|json|none" },
 	{ "publish", 'p', OPTION_LIST, "[IP:][PORT]:PORT[/udp]",
-	  "a port of the host, of loopback unless IP is given, leads to one inside", NULL },
+	  "lead a port of the host to one inside", NULL },
 	{ "publish-all", 'P', OPTION_LATER, NULL, PORTS, NULL },
 	{ "pull", 0, OPTION_VALUE, "WHEN", "fetch the image (default missing)",
 	  "missing|always|never" },

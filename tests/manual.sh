@@ -27,9 +27,9 @@ while read -r command; do
 done <<<"$commands"
 
 "$katavm" completion bash | bash -n || fail "completion bash"
-words=$(bash -c 'eval "$("$1" completion bash)"; COMP_WORDS=(katavm run --pu); COMP_CWORD=2; _katavm
+words=$(bash -c 'eval "$("$1" completion bash)"; COMP_WORDS=(katavm run --pul); COMP_CWORD=2; _katavm
 	echo "${COMPREPLY[*]}"' - "$katavm")
-[ "$words" = --pull ] || fail "completion of run --pu gives: $words"
+[ "$words" = --pull ] || fail "completion of run --pul gives: $words"
 words=$(bash -c 'eval "$("$1" completion bash)"; COMP_WORDS=(katavm run --pull ""); COMP_CWORD=3; _katavm
 	echo "${COMPREPLY[*]}"' - "$katavm")
 [ "$words" = "missing always never" ] || fail "completion of run --pull gives: $words"
