@@ -50,10 +50,23 @@ static void start(struct io *io, struct io_op *op, enum io_kind kind, int fd, io
 	io->engine->start(io, op);
 }
 
+/* A watch that is over for its owner, and not yet for the engine: the end is still to come. */
+static void end_watch(struct io_op *op)
+{
+	io_link_remove(&op->link);
+	op->io->ready_count--;
+	op->state = IO_PENDING;
+	op->io->engine->cancel(op->io, op);
+}
+
 static void dispatch(struct io_op *op)
 {
 	int result = op->result;
 
+	if (op->armed && op->cancelled) {
+		end_watch(op);
+		return;
+	}
 	settle(op);
 	if (op->kind == IO_WATCH) {
 		if (op->cancelled)
@@ -253,6 +266,18 @@ const char *io_backend_name(const struct io *io)
 	return io->engine->name;
 }
 
+void io_pin(struct io *io, int fd)
+{
+	if (io->engine->pin)
+		io->engine->pin(io, fd, true);
+}
+
+void io_unpin(struct io *io, int fd)
+{
+	if (io->engine->pin)
+		io->engine->pin(io, fd, false);
+}
+
 unsigned io_busy_count(const struct io *io)
 {
 	return io->busy_count;
@@ -393,6 +418,8 @@ int io_cancel_wait(struct io_op *op)
 	if (op->state == IO_IDLE)
 		return -ECANCELED;
 	io_cancel(op);
+	if (op->state == IO_READY && op->armed)
+		end_watch(op);
 	while (op->state == IO_PENDING)
 		CHECK(op->io->engine->wait(op->io, -1) == 0);
 	settle(op);

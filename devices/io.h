@@ -34,7 +34,7 @@ struct io_op {
 	struct io *io;
 	int fd, result;
 	uint8_t kind, state, stage, flavour;
-	bool cancelled;
+	bool cancelled, armed;
 	unsigned count;
 	uint32_t mode;
 	uint64_t offset, length;
@@ -54,6 +54,8 @@ enum io_backend { IO_BACKEND_AUTO, IO_BACKEND_URING, IO_BACKEND_EPOLL };
 struct io_config {
 	enum io_backend backend; /* AUTO: io_uring if the host has it, else epoll; logged at info */
 	unsigned entries;        /* submissions per turn, 0: 128 */
+	bool one_thread; /* the thread that calls io_create makes every call but io_post, io_call
+			    and io_stop: the host then has less to do for each operation */
 };
 
 /* Also makes the process ignore SIGPIPE: a reader that is gone is -EPIPE here, never a signal. */
@@ -61,6 +63,11 @@ int io_create(const struct io_config *config, struct io **out);
 /* No operation may be busy. Accepts NULL. */
 void io_destroy(struct io *io);
 const char *io_backend_name(const struct io *io);
+
+/* Operations on this descriptor will be many: the host looks it up once. It stays open until
+ * io_unpin. Only makes things faster, so there is nothing to fail. */
+void io_pin(struct io *io, int fd);
+void io_unpin(struct io *io, int fd);
 
 /* Operations that are busy: those of the loop's own, too. For statistics. */
 unsigned io_busy_count(const struct io *io);
@@ -104,7 +111,8 @@ void io_writev(struct io *io, struct io_op *op, int fd, const struct iovec *segm
 void io_poll(struct io *io, struct io_op *op, int fd, short events, io_done *done);
 /* result: the connection's descriptor, close-on-exec and not blocking. */
 void io_accept(struct io *io, struct io_op *op, int fd, io_done *done);
-/* An eventfd's kicks: done(op, 1) after each, again and again, until cancelled. */
+/* An eventfd's kicks: done(op, 1) after each, or once after several, again and again, until
+ * cancelled. Its count may stay what it is: nobody else can read the eventfd. */
 void io_watch(struct io *io, struct io_op *op, int fd, io_done *done);
 /* done(op, 0) after the time has passed. */
 void io_timer(struct io *io, struct io_op *op, uint64_t after_ns, io_done *done);

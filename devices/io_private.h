@@ -20,6 +20,8 @@ enum io_kind {
 	IO_TIMER,
 };
 
+enum { IO_MAX_PINS = 256 };
+
 enum io_state {
 	IO_IDLE,
 	IO_PENDING, /* the engine has it */
@@ -36,6 +38,8 @@ struct io_engine {
 	/* Hands over what was started, finishes what is finished; sleeps at most timeout_ms when
 	 * there is nothing (-1: no limit). */
 	int (*wait)(struct io *io, int timeout_ms);
+	/* May be NULL. */
+	void (*pin)(struct io *io, int fd, bool on);
 };
 extern const struct io_engine io_engine_ring, io_engine_epoll;
 
@@ -59,6 +63,8 @@ struct io {
 	struct io_op wake;
 
 	struct io_uring ring;
+	bool has_table;
+	bool pins[IO_MAX_PINS]; /* ring: which descriptors are in the table, each at its number */
 	int epoll_fd;
 	struct io_file *files;
 	struct io_link again;  /* operations to be tried at the next wait, whatever happens */

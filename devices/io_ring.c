@@ -15,22 +15,38 @@
 
 enum { DEFAULT_ENTRIES = 128, TRIES = 0, POLLS = 1 };
 
-static int open_ring(struct io *io, const struct io_config *config)
+/* The best first. Completions need no interrupt of this thread, for it enters the kernel by itself
+ * soon (Linux 5.19); a thread that is the only one handles them when it waits (Linux 6.1). */
+static int set_up(struct io *io, const struct io_config *config)
 {
 	unsigned entries = config->entries ? config->entries : DEFAULT_ENTRIES;
-	/* completions need no interrupt of this thread: it enters the kernel by itself soon */
-	int r = io_uring_queue_init(entries, &io->ring, IORING_SETUP_COOP_TASKRUN);
+	int r = -EINVAL;
 
-	if (r == -EINVAL) /* before Linux 5.19 */
+	if (config->one_thread)
+		r = io_uring_queue_init(entries, &io->ring,
+					IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN);
+	if (r == -EINVAL)
+		r = io_uring_queue_init(entries, &io->ring, IORING_SETUP_COOP_TASKRUN);
+	if (r == -EINVAL)
 		r = io_uring_queue_init(entries, &io->ring, 0);
+	return r;
+}
+
+static int open_ring(struct io *io, const struct io_config *config)
+{
+	/* without the first two completions could be lost or waits not be timed; the third tells
+	 * Linux 5.13, which polls more than once */
+	const unsigned needed = IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG | IORING_FEAT_RSRC_TAGS;
+	int r = set_up(io, config);
+
 	if (r < 0)
 		return r;
-	/* without these two, completions could be lost or waits not be timed: Linux 5.11 */
-	if (!(io->ring.features & IORING_FEAT_NODROP) ||
-	    !(io->ring.features & IORING_FEAT_EXT_ARG)) {
+	if ((io->ring.features & needed) != needed) {
 		io_uring_queue_exit(&io->ring);
 		return -EOPNOTSUPP;
 	}
+	if (config->one_thread) /* the ring's own descriptor is looked up once, too */
+		(void)io_uring_register_ring_fd(&io->ring);
 	return 0;
 }
 
@@ -43,7 +59,7 @@ static void close_ring(struct io *io)
 static void complete(struct io *io, struct io_op *op, int result)
 {
 	bool is_stream = op->kind == IO_READ || op->kind == IO_WRITE || op->kind == IO_READV ||
-			 op->kind == IO_WRITEV || op->kind == IO_WATCH || op->kind == IO_ACCEPT;
+			 op->kind == IO_WRITEV || op->kind == IO_ACCEPT;
 
 	if (!op->cancelled &&
 	    (result == -EINTR ||
@@ -59,16 +75,37 @@ static void complete(struct io *io, struct io_op *op, int result)
 	io_finish(op, result);
 }
 
+/*
+ * A watch is a poll that stays in the kernel and completes at each kick; the eventfd is not read,
+ * so that a kick costs no system call and no submission. Kicks before the owner has heard of the
+ * last are one. The kernel may end the poll when the ring is full, and that counts as a kick: the
+ * next start arms it again.
+ */
+static void watched(struct io_op *op, int result, bool more)
+{
+	op->armed = more;
+	if (op->cancelled) {
+		if (!more && op->state == IO_PENDING)
+			io_finish(op, -ECANCELED);
+		return;
+	}
+	if (op->state == IO_PENDING)
+		io_finish(op, result >= 0 || result == -ECANCELED ? 1 : result);
+}
+
 static void reap(struct io *io)
 {
 	struct io_uring_cqe *cqe;
 
 	while (io_uring_peek_cqe(&io->ring, &cqe) == 0) {
 		struct io_op *op = io_uring_cqe_get_data(cqe);
+		bool more = cqe->flags & IORING_CQE_F_MORE;
 		int result = cqe->res;
 
 		io_uring_cqe_seen(&io->ring, cqe);
-		if (op)
+		if (op && op->kind == IO_WATCH)
+			watched(op, result, more);
+		else if (op)
 			complete(io, op, result);
 	}
 }
@@ -106,8 +143,10 @@ static void prepare(struct io_uring_sqe *sqe, struct io_op *op)
 		io_uring_prep_fallocate(sqe, op->fd, (int)op->mode, (off_t)op->offset,
 					(off_t)op->length);
 		break;
-	case IO_READ:
 	case IO_WATCH:
+		io_uring_prep_poll_multishot(sqe, op->fd, POLLIN);
+		break;
+	case IO_READ:
 		io_uring_prep_read(sqe, op->fd, op->single.iov_base, (unsigned)op->single.iov_len,
 				   here);
 		break;
@@ -139,15 +178,38 @@ static bool waits_to_write(const struct io_op *op)
 	return op->kind == IO_WRITE || op->kind == IO_WRITEV;
 }
 
+static bool is_pinned(const struct io *io, int fd)
+{
+	return fd >= 0 && fd < IO_MAX_PINS && io->pins[fd];
+}
+
 static void submit(struct io *io, struct io_op *op)
 {
-	struct io_uring_sqe *sqe = next_sqe(io);
+	struct io_uring_sqe *sqe;
 
+	if (op->armed) /* a watch that goes on */
+		return;
+	sqe = next_sqe(io);
 	if (op->stage == POLLS)
 		io_uring_prep_poll_add(sqe, op->fd, waits_to_write(op) ? POLLOUT : POLLIN);
 	else
 		prepare(sqe, op);
+	if (is_pinned(io, op->fd)) /* its place in the table is its number */
+		sqe->flags |= IOSQE_FIXED_FILE;
 	io_uring_sqe_set_data(sqe, op);
+}
+
+static void pin(struct io *io, int fd, bool on)
+{
+	int entry = on ? fd : -1;
+
+	if (fd < 0 || fd >= IO_MAX_PINS || io->pins[fd] == on)
+		return;
+	if (!io->has_table && io_uring_register_files_sparse(&io->ring, IO_MAX_PINS) < 0)
+		return;
+	io->has_table = true;
+	if (io_uring_register_files_update(&io->ring, (unsigned)fd, &entry, 1) == 1)
+		io->pins[fd] = on;
 }
 
 static void cancel(struct io *io, struct io_op *op)
@@ -205,4 +267,5 @@ const struct io_engine io_engine_ring = {
 	.start = submit,
 	.cancel = cancel,
 	.wait = wait_ring,
+	.pin = pin,
 };

@@ -115,6 +115,12 @@ static void notify(struct virtio_device *device, unsigned queue)
 
 /* ---- life ---- */
 
+static int activate(struct virtio_device *device)
+{
+	io_pin(device->io, blk_of(device)->fd);
+	return 0;
+}
+
 static void free_all_slots(struct blk *blk)
 {
 	blk->free_count = BLK_QUEUE_SIZE;
@@ -133,6 +139,7 @@ static void quiesce(struct virtio_device *device)
 	for (unsigned i = 0; i < blk->used_mark; i++)
 		(void)io_cancel_wait(&blk->requests[i].op);
 	io_defer_cancel(device->io, &blk->publish);
+	io_unpin(device->io, blk->fd);
 	free_all_slots(blk);
 	blk->generation++;
 }
@@ -151,6 +158,7 @@ static const struct virtio_type type = {
 	.id = VIRTIO_ID_BLOCK,
 	.queue_count = 1,
 	.queue_size = BLK_QUEUE_SIZE,
+	.activate = activate,
 	.notify = notify,
 	.quiesce = quiesce,
 	.destroy = destroy,
