@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LOOK_AFTER_MS = 1000 };
+enum { LOOK_AFTER_MS = 1000, MAX_SLOTS = 64 };
 
 static bool is_empty_slot(int slots, const char *name)
 {
@@ -44,6 +44,40 @@ int devices_look(void)
 					entry->d_name);
 	(void)closedir(dir);
 	return 0;
+}
+
+int devices_release(unsigned slot)
+{
+	own_fd sysfs = kernel_mount_detached("sysfs", 0);
+	char name[32], path[128];
+	bool is_disk = false;
+	struct dirent *entry;
+	DIR *dir;
+	int fd;
+
+	if (slot >= MAX_SLOTS)
+		return -ENODEV;
+	if (sysfs < 0)
+		return sysfs;
+	(void)snprintf(name, sizeof name, "virtio-mmio.%u", slot);
+	(void)snprintf(path, sizeof path, "bus/platform/devices/%s", name);
+	fd = (int)SYS(openat, sysfs, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return fd == -ENOENT ? -ENODEV : fd;
+	dir = fdopendir(fd);
+	if (!dir) {
+		(void)close(fd);
+		return -ENOMEM;
+	}
+	while ((entry = readdir(dir))) { /* virtioN/block: only disks come and go */
+		(void)snprintf(path, sizeof path, "%.60s/block", entry->d_name);
+		if (strncmp(entry->d_name, "virtio", strlen("virtio")) == 0 &&
+		    SYS(faccessat, fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+			is_disk = true;
+	}
+	(void)closedir(dir);
+	return is_disk ? paths_set(sysfs, "bus/platform/drivers/virtio-mmio/unbind", name)
+		       : -ENODEV;
 }
 
 static void on_look(struct timer *timer)

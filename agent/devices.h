@@ -7,3 +7,6 @@ void devices_look_later(struct agent *agent);
 
 /* Looks for a device in every empty slot. 0, or -errno when there is nothing to look at. */
 int devices_look(void);
+
+/* Takes the disk in that virtio-mmio slot from its driver. -ENODEV: there is no disk in it. */
+int devices_release(unsigned slot);

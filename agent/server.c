@@ -437,6 +437,32 @@ static void on_reseed(void *context, struct ttrpc_call *call, const ProtobufCMes
 		answer_empty(call);
 }
 
+static void on_find_devices(void *context, struct ttrpc_call *call, const ProtobufCMessage *request)
+{
+	int r = devices_look();
+
+	(void)context;
+	(void)request;
+	if (r < 0)
+		ttrpc_refuse(call, TTRPC_UNKNOWN, "look for devices: %s", sys_text(r));
+	else
+		answer_empty(call);
+}
+
+static void on_release_device(void *context, struct ttrpc_call *call,
+			      const ProtobufCMessage *request)
+{
+	const Katavm__Agent__V1__ReleaseDeviceRequest *message = (const void *)request;
+	int r = devices_release(message->slot);
+
+	(void)context;
+	if (r < 0)
+		ttrpc_refuse(call, TTRPC_FAILED_PRECONDITION, "the disk in slot %u: %s",
+			     message->slot, sys_text(r));
+	else
+		answer_empty(call);
+}
+
 static void on_shut_down(void *context, struct ttrpc_call *call, const ProtobufCMessage *request)
 {
 	const Katavm__Agent__V1__ShutDownRequest *message = (const void *)request;
@@ -448,9 +474,10 @@ struct ttrpc_service server_service(struct agent *agent)
 {
 	static ttrpc_handler_fn *const handlers[] = {
 		/* in the order of agent.proto */
-		on_set_up, on_create,   on_start,       on_exec,      on_wait,
-		on_signal, on_resize,   on_close_stdin, on_delete,    on_write_file,
-		on_update, on_set_time, on_reseed,      on_shut_down,
+		on_set_up, on_create,       on_start,          on_exec,
+		on_wait,   on_signal,       on_resize,         on_close_stdin,
+		on_delete, on_write_file,   on_update,         on_set_time,
+		on_reseed, on_find_devices, on_release_device, on_shut_down,
 	};
 
 	return (struct ttrpc_service){ .descriptor = &katavm__agent__v1__agent__descriptor,

@@ -20,8 +20,6 @@
 #include <sys/eventfd.h>
 
 enum {
-	MAGIC = 0x74726976, /* "virt" */
-	VERSION = 2,
 	VENDOR = 0x4d56414b, /* "KAVM" */
 	STATUS_DRIVER_BITS = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |
 			     VIRTIO_CONFIG_S_DRIVER_OK | VIRTIO_CONFIG_S_FEATURES_OK |
@@ -299,10 +297,10 @@ static bool read_free_register(const struct virtio_device *device, uint64_t offs
 {
 	switch (offset) {
 	case VIRTIO_MMIO_MAGIC_VALUE:
-		*out = MAGIC;
+		*out = VIRTIO_MMIO_MAGIC;
 		return true;
 	case VIRTIO_MMIO_VERSION:
-		*out = VERSION;
+		*out = VIRTIO_MMIO_REGISTERS;
 		return true;
 	case VIRTIO_MMIO_DEVICE_ID:
 		*out = device->type->id;
@@ -338,6 +336,16 @@ static bool is_config_access(const struct virtio_device *device, uint64_t offset
 
 	return offset >= VIRTIO_MMIO_CONFIG && (size == 1 || size == 2 || size == 4) &&
 	       at % size == 0 && size <= device->config_size && at <= device->config_size - size;
+}
+
+bool virtio_mmio_is_free(struct virtio_mmio *mmio)
+{
+	bool is_free;
+
+	(void)pthread_mutex_lock(&mmio->lock);
+	is_free = !(mmio->registers.status & VIRTIO_CONFIG_S_DRIVER);
+	(void)pthread_mutex_unlock(&mmio->lock);
+	return is_free;
 }
 
 void virtio_mmio_read(struct virtio_mmio *mmio, uint64_t offset, void *data, size_t size)

@@ -10,7 +10,12 @@
  *    virtio_mmio_kick_fd(mmio, q) where it can (a write that comes by exit works too),
  *  - turns a signal on irq_fd into an edge of the device's interrupt.
  */
-enum { VIRTIO_MMIO_SIZE = 0x1000, VIRTIO_MMIO_NOTIFY = 0x50 };
+enum {
+	VIRTIO_MMIO_SIZE = 0x1000,
+	VIRTIO_MMIO_NOTIFY = 0x50,
+	VIRTIO_MMIO_MAGIC = 0x74726976, /* "virt" */
+	VIRTIO_MMIO_REGISTERS = 2,      /* their version */
+};
 
 struct virtio_mmio;
 
@@ -42,6 +47,13 @@ bool virtio_mmio_is_watching(const struct virtio_mmio *mmio, unsigned queue);
  * as zeroes and writes nothing. A reset waits until the device has let go of all guest memory. */
 void virtio_mmio_read(struct virtio_mmio *mmio, uint64_t offset, void *data, size_t size);
 void virtio_mmio_write(struct virtio_mmio *mmio, uint64_t offset, const void *data, size_t size);
+
+/* What a page without a device reads as: the registers are there, the device's number is zero
+ * (4.2.3.1.1). */
+void virtio_mmio_read_empty(uint64_t offset, void *data, size_t size);
+/* Whether no driver has it. Linux acknowledges a device again after its driver is gone. Any thread.
+ */
+bool virtio_mmio_is_free(struct virtio_mmio *mmio);
 
 /* Device thread or loop not running: the guest is gone or frozen, let go of all guest memory.
  * Afterwards the device waits for a reset. */

@@ -264,6 +264,8 @@ static const struct key top_keys[] = {
 	{ "vcpus", read_number, FIELD(config_json, vcpus), 1, VMM_MAX_VCPUS },
 	{ "memory_mib", read_number, FIELD(config_json, memory_mib), 32, 4 << 20 },
 	{ "huge_pages", read_bool, FIELD(config_json, huge_pages), 0, 0 },
+	{ "spare_slots", read_number, FIELD(config_json, spare_slots), 0, VMM_MAX_SPARES },
+	{ "control", read_text, FIELD(config_json, control), 0, 0 },
 	{ "shared_memory", read_bool, FIELD(config_json, shared_memory), 0, 0 },
 	{ "console", read_console, FIELD(config_json, console), 0, 0 },
 	{ "disks", read_disks, 0, 0, 0, 0 },

@@ -29,6 +29,8 @@ struct config_net {
 struct config_json {
 	char kernel[PATH_MAX], initramfs[PATH_MAX]; /* initramfs may be "" */
 	char cmdline[VMM_CMDLINE_SIZE];
+	char control[PATH_MAX]; /* socket for commands while it runs; may be "" */
+	unsigned spare_slots;
 	unsigned vcpus;      /* 1 unless given */
 	uint64_t memory_mib; /* 512 unless given */
 	bool huge_pages, shared_memory,

@@ -24,6 +24,10 @@ static const struct shape {
 	[CONTROL_STATS] = { sizeof(uint32_t), NO_FDS },
 	[CONTROL_MEMORY] = { sizeof(uint64_t), NO_FDS },
 	[CONTROL_MEMORY_IS] = { sizeof(struct control_result), NO_FDS },
+	[CONTROL_ADD_DISK] = { sizeof(struct control_disk), ONE_FD },
+	[CONTROL_REMOVE_DISK] = { sizeof(struct control_disk), NO_FDS },
+	[CONTROL_RESIZE_DISK] = { sizeof(struct control_disk), NO_FDS },
+	[CONTROL_DISK_DONE] = { sizeof(struct control_result), NO_FDS },
 	[CONTROL_STATS_ARE] = { sizeof(struct vmm_device_stats), NO_FDS },
 };
 
@@ -52,9 +56,9 @@ static bool start_is_valid(const struct control_start *start, size_t fd_count)
 
 	if (start->memory_mib < MIN_MEMORY_MIB || start->memory_mib > MAX_MEMORY_MIB ||
 	    start->memory_max_mib > MAX_MEMORY_MIB || start->vcpu_count == 0 ||
-	    start->vcpu_count > VMM_MAX_VCPUS || start->disk_count > VMM_MAX_DISKS ||
-	    start->net_count > VMM_MAX_NETS || start->share_count > VMM_MAX_SHARES ||
-	    (start->net_count > 0 && net_fds == 0))
+	    start->vcpu_count > VMM_MAX_VCPUS || start->spare_slots > VMM_MAX_SPARES ||
+	    start->disk_count > VMM_MAX_DISKS || start->net_count > VMM_MAX_NETS ||
+	    start->share_count > VMM_MAX_SHARES || (start->net_count > 0 && net_fds == 0))
 		return false;
 	if (start->huge_pages > 1 || start->has_initramfs > 1 || start->has_console > 1 ||
 	    start->shared_memory > 1 || !is_text(start->cmdline, sizeof start->cmdline))
@@ -90,10 +94,15 @@ static bool body_is_valid(const struct control_message *message, size_t fd_count
 	case CONTROL_READY:
 	case CONTROL_MEMORY_IS:
 	case CONTROL_DUMPED:
+	case CONTROL_DISK_DONE:
 		return message->body.result.code <= 0 &&
 		       is_text(message->body.result.text, sizeof message->body.result.text);
 	case CONTROL_EVENT:
 		return event_is_valid(&message->body.event);
+	case CONTROL_ADD_DISK:
+	case CONTROL_REMOVE_DISK:
+	case CONTROL_RESIZE_DISK:
+		return message->body.disk.read_only <= 1;
 	case CONTROL_STATS_ARE:
 		return stats_are_valid(&message->body.stats);
 	case CONTROL_LISTEN:
@@ -225,6 +234,9 @@ static int check_config(const struct vmm_config *config, struct error *err)
 	if (config->share_count > VMM_MAX_SHARES)
 		return error_set(err, -EINVAL, "%zu shared folders: %d are possible",
 				 config->share_count, VMM_MAX_SHARES);
+	if (config->spare_slots > VMM_MAX_SPARES)
+		return error_set(err, -EINVAL, "%u spare slots: %d are possible",
+				 config->spare_slots, VMM_MAX_SPARES);
 	if (!is_text(config->cmdline, sizeof config->cmdline))
 		return error_set(err, -EINVAL, "kernel command line: not terminated");
 	return 0;
@@ -303,6 +315,7 @@ int control_pack_config(const struct vmm_config *config, int kvm_fd, struct cont
 	start->memory_max_mib = config->memory_max_mib;
 	start->vcpu_count = config->vcpu_count;
 	start->disk_count = (uint32_t)config->disk_count;
+	start->spare_slots = config->spare_slots;
 	start->huge_pages = config->huge_pages;
 	start->shared_memory = config->shared_memory;
 	start->has_initramfs = config->initramfs_fd >= 0;
@@ -340,6 +353,7 @@ void control_unpack_config(const struct control_start *start, const int *fds, in
 				    .kernel_fd = fds[next++],
 				    .initramfs_fd = -1,
 				    .console_fd = -1,
+				    .spare_slots = start->spare_slots,
 				    .disk_count = start->disk_count };
 	if (start->has_initramfs)
 		out->initramfs_fd = fds[next++];

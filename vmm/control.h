@@ -19,6 +19,10 @@ enum control_kind {
 	CONTROL_STATS_ARE, /* answer to CONTROL_STATS; without a name: there is no such device */
 	CONTROL_MEMORY,    /* to the VMM: how much the guest is to have */
 	CONTROL_MEMORY_IS, /* answer to CONTROL_MEMORY */
+	CONTROL_ADD_DISK,  /* to the VMM: with the disk */
+	CONTROL_REMOVE_DISK,
+	CONTROL_RESIZE_DISK,
+	CONTROL_DISK_DONE, /* answer to these three */
 	CONTROL_KINDS,
 };
 
@@ -26,7 +30,7 @@ enum { CONTROL_MAX_FDS = VMM_MAX_DISKS + VMM_MAX_NETS * VMM_MAX_NET_PAIRS + 5 };
 
 struct control_start {
 	uint64_t memory_mib, memory_max_mib;
-	uint32_t vcpu_count, disk_count;
+	uint32_t vcpu_count, disk_count, spare_slots;
 	uint8_t huge_pages, has_initramfs, has_console, shared_memory; /* 0 or 1 */
 	char cmdline[VMM_CMDLINE_SIZE];
 	struct {
@@ -47,8 +51,15 @@ struct control_port {
 	uint32_t port, stream; /* stream: CONTROL_BIND only, enum vmm_stream */
 };
 
+struct control_disk {
+	struct vmm_rate rate; /* CONTROL_ADD_DISK */
+	uint8_t read_only;    /* CONTROL_ADD_DISK, 0 or 1 */
+	char serial[VMM_SERIAL_SIZE];
+};
+
 struct control_result {
-	int32_t code; /* 0 or -errno */
+	int32_t code;   /* 0 or -errno */
+	uint64_t value; /* CONTROL_DISK_DONE: slot added to; bytes */
 	char text[240];
 };
 
@@ -59,6 +70,7 @@ struct control_message {
 		struct control_port port;
 		uint32_t device;     /* CONTROL_STATS */
 		uint64_t memory_mib; /* CONTROL_MEMORY */
+		struct control_disk disk;
 		struct vmm_device_stats stats;
 		struct control_result result;
 		struct vmm_event event;

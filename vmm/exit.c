@@ -8,9 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The device whose page `address` is in, or NULL. */
-static struct virtio_mmio *find_device(const struct machine *machine, uint64_t address,
-				       uint64_t *offset)
+/* The slot whose page `address` is in, or NULL. */
+static struct device_slot *find_slot(struct machine *machine, uint64_t address, uint64_t *offset)
 {
 	struct arch_mmio first;
 	uint64_t index;
@@ -21,26 +20,37 @@ static struct virtio_mmio *find_device(const struct machine *machine, uint64_t a
 	if (index >= machine->slot_count)
 		return NULL;
 	*offset = (address - first.start) % first.size;
-	return machine->slots[index].mmio;
+	return &machine->slots[index];
+}
+
+static void access_slot(struct device_slot *slot, uint64_t offset, struct kvm_run *run)
+{
+	size_t size = run->mmio.len;
+
+	if (slot->is_spare)
+		(void)pthread_mutex_lock(&slot->lock);
+	if (run->mmio.is_write && slot->mmio)
+		virtio_mmio_write(slot->mmio, offset, run->mmio.data, size);
+	else if (!run->mmio.is_write && slot->mmio)
+		virtio_mmio_read(slot->mmio, offset, run->mmio.data, size);
+	else if (!run->mmio.is_write)
+		virtio_mmio_read_empty(offset, run->mmio.data, size);
+	if (slot->is_spare)
+		(void)pthread_mutex_unlock(&slot->lock);
 }
 
 /* Where no device is, reads are ones as on an empty bus and writes are lost. */
-static void handle_mmio(const struct machine *machine, struct kvm_run *run)
+static void handle_mmio(struct machine *machine, struct kvm_run *run)
 {
 	uint64_t offset;
-	size_t size = run->mmio.len;
-	struct virtio_mmio *mmio = find_device(machine, run->mmio.phys_addr, &offset);
+	struct device_slot *slot = find_slot(machine, run->mmio.phys_addr, &offset);
 
-	if (size > sizeof run->mmio.data)
+	if (run->mmio.len > sizeof run->mmio.data)
 		return;
-	if (!mmio) {
-		if (!run->mmio.is_write)
-			memset(run->mmio.data, 0xff, size);
-	} else if (run->mmio.is_write) {
-		virtio_mmio_write(mmio, offset, run->mmio.data, size);
-	} else {
-		virtio_mmio_read(mmio, offset, run->mmio.data, size);
-	}
+	if (slot)
+		access_slot(slot, offset, run);
+	else if (!run->mmio.is_write)
+		memset(run->mmio.data, 0xff, run->mmio.len);
 }
 
 static const char *internal_error_text(uint32_t suberror)

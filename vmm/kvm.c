@@ -117,3 +117,25 @@ int kvm_add_ioeventfd(int vm_fd, int event_fd, gpa_t at, uint32_t value, struct 
 				 (unsigned long long)at.value, sys_text(r));
 	return 0;
 }
+
+void kvm_remove_irqfd(int vm_fd, int event_fd, unsigned irq)
+{
+	struct kvm_irqfd request = { .fd = (uint32_t)event_fd,
+				     .gsi = irq,
+				     .flags = KVM_IRQFD_FLAG_DEASSIGN };
+
+	(void)sys_ioctl(vm_fd, KVM_IRQFD, &request);
+}
+
+void kvm_remove_ioeventfd(int vm_fd, int event_fd, gpa_t at, uint32_t value)
+{
+	struct kvm_ioeventfd request = {
+		.datamatch = value,
+		.addr = at.value,
+		.len = sizeof value,
+		.fd = event_fd,
+		.flags = KVM_IOEVENTFD_FLAG_DATAMATCH | KVM_IOEVENTFD_FLAG_DEASSIGN,
+	};
+
+	(void)sys_ioctl(vm_fd, KVM_IOEVENTFD, &request);
+}

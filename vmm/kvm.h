@@ -15,4 +15,7 @@ int kvm_create_vcpu(int vm_fd, unsigned index, struct error *err);
 /* A signal on event_fd becomes an edge of interrupt line `irq`. */
 int kvm_add_irqfd(int vm_fd, int event_fd, unsigned irq, struct error *err);
 /* A guest's write of the 4-byte `value` to `at` becomes a signal on event_fd. */
+/* The other way; there is nothing to do about a failure. */
+void kvm_remove_irqfd(int vm_fd, int event_fd, unsigned irq);
+void kvm_remove_ioeventfd(int vm_fd, int event_fd, gpa_t at, uint32_t value);
 int kvm_add_ioeventfd(int vm_fd, int event_fd, gpa_t at, uint32_t value, struct error *err);

@@ -7,7 +7,6 @@
 #include "base/own.h"
 #include "base/sys.h"
 #include "devices/io.h"
-#include "devices/virtio_blk.h"
 #include "devices/virtio_console.h"
 #include "devices/virtio_fs.h"
 #include "devices/virtio_mmio.h"
@@ -22,6 +21,21 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+
+int machine_connect(const struct machine *machine, unsigned slot, bool kicks, struct error *err)
+{
+	const struct virtio_mmio *mmio = machine->slots[slot].mmio;
+	struct arch_mmio place;
+	int r = arch_mmio_slot(slot, &place);
+
+	if (r < 0)
+		return error_set(err, r, "VM: no place for a device: %s", sys_text(r));
+	r = kvm_add_irqfd(machine->vm_fd, machine->slots[slot].irq_fd, place.irq, err);
+	for (unsigned q = 0; r == 0 && kicks && q < virtio_mmio_queue_count(mmio); q++)
+		r = kvm_add_ioeventfd(machine->vm_fd, virtio_mmio_kick_fd(mmio, q),
+				      (gpa_t){ place.start + VIRTIO_MMIO_NOTIFY }, q, err);
+	return r;
+}
 
 int machine_attach(struct machine *machine, struct virtio_device *device, bool late,
 		   struct error *err)
@@ -46,12 +60,7 @@ int machine_attach(struct machine *machine, struct virtio_device *device, bool l
 		virtio_device_destroy(device);
 		return error_set(err, r, "%s: create: %s", name, sys_text(r));
 	}
-	machine->slot_count++;
-	r = kvm_add_irqfd(machine->vm_fd, slot->irq_fd, place.irq, err);
-	for (unsigned q = 0; r == 0 && !late && q < virtio_mmio_queue_count(slot->mmio); q++)
-		r = kvm_add_ioeventfd(machine->vm_fd, virtio_mmio_kick_fd(slot->mmio, q),
-				      (gpa_t){ place.start + VIRTIO_MMIO_NOTIFY }, q, err);
-	return r;
+	return machine_connect(machine, machine->slot_count++, !late, err);
 }
 
 static int attach(struct machine *machine, struct virtio_device *device, struct error *err)
@@ -61,26 +70,10 @@ static int attach(struct machine *machine, struct virtio_device *device, struct 
 
 static int add_disk(struct machine *machine, const struct vmm_disk *disk, struct error *err)
 {
-	struct virtio_blk_config config = { .read_only = disk->read_only,
-					    .limit = { .bytes_rate = disk->rate.bytes,
-						       .bytes_burst = disk->rate.bytes_burst,
-						       .operations_rate = disk->rate.operations,
-						       .operations_burst =
-							   disk->rate.operations_burst } };
-	own_fd fd = (int)SYS(fcntl, disk->fd, F_DUPFD_CLOEXEC, 0);
 	struct virtio_device *device;
-	int r;
+	int r = machine_make_disk(disk, &device, err);
 
-	if (fd < 0)
-		return error_set(err, fd, "disk: %s", sys_text(fd));
-	config.fd = fd;
-	memcpy(config.serial, disk->serial, sizeof config.serial);
-	r = virtio_blk_create(&config, &device);
-	if (r < 0)
-		return error_set(err, r, "disk %.*s: %s", (int)sizeof disk->serial, disk->serial,
-				 sys_text(r));
-	(void)take_fd(&fd);
-	return attach(machine, device, err);
+	return r < 0 ? r : attach(machine, device, err);
 }
 
 static int add_console(struct machine *machine, struct error *err)
@@ -204,6 +197,8 @@ static int add_devices(struct machine *machine, const struct vmm_config *config,
 		r = add_shares(machine, config, err);
 	if (r == 0)
 		r = machine_add_memory_devices(machine, config->memory_max_mib, err);
+	if (r == 0)
+		r = machine_add_spares(machine, config->spare_slots, err);
 	return r;
 }
 

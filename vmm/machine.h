@@ -34,6 +34,13 @@ int machine_listen(struct machine *machine, uint32_t port, int listen_fd);
 uint64_t machine_exits(const struct machine *machine);
 uint64_t machine_entered_ns(const struct machine *machine);
 uint64_t machine_memory_kib(const struct machine *machine);
+/* As vmm_add_disk and its neighbours; disk->fd is duplicated. */
+int machine_add_disk(struct machine *machine, const struct vmm_disk *disk, uint64_t *slot,
+		     struct error *err);
+int machine_remove_disk(struct machine *machine, const char serial[VMM_SERIAL_SIZE],
+			struct error *err);
+int machine_resize_disk(struct machine *machine, const char serial[VMM_SERIAL_SIZE],
+			uint64_t *bytes, struct error *err);
 /* False: there are not that many devices; *out is untouched. */
 bool machine_device_stats(const struct machine *machine, unsigned index,
 			  struct vmm_device_stats *out);

@@ -11,8 +11,10 @@ struct virtio_device;
 struct virtio_fs_link;
 
 struct device_slot {
-	struct virtio_mmio *mmio;
+	struct virtio_mmio *mmio; /* spare: under the lock, NULL while it is empty */
 	int irq_fd;
+	bool is_spare;        /* devices come and go while vCPUs run */
+	pthread_mutex_t lock; /* spare: held by a vCPU during its access */
 };
 
 struct machine {
@@ -22,7 +24,7 @@ struct machine {
 	struct memory memory;
 	unsigned vcpu_count;
 	struct vcpu vcpus[VMM_MAX_VCPUS];
-	unsigned slot_count; /* constant once vCPUs run */
+	unsigned slot_count; /* constant once vCPUs run; the spare ones are the last */
 	struct device_slot slots[ARCH_MMIO_SLOTS];
 	struct virtio_fs_link *shares; /* or NULL; shares_fd is its socket */
 	int shares_fd;
@@ -56,6 +58,14 @@ void machine_vcpu_stopped(struct machine *machine);
  * in any case. */
 int machine_attach(struct machine *machine, struct virtio_device *device, bool late,
 		   struct error *err);
+
+/* A new device for a disk; disk->fd is duplicated. */
+int machine_make_disk(const struct vmm_disk *disk, struct virtio_device **out, struct error *err);
+/* Joins a slot's device to KVM: its interrupt and, unless kicks shall come by exit, its kicks. */
+int machine_connect(const struct machine *machine, unsigned slot, bool kicks, struct error *err);
+
+/* machine_plug.c */
+int machine_add_spares(struct machine *machine, unsigned count, struct error *err);
 
 /* machine_memory.c */
 int machine_add_memory_devices(struct machine *machine, uint64_t memory_max_mib, struct error *err);

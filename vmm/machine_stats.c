@@ -44,14 +44,18 @@ bool machine_device_stats(const struct machine *machine, unsigned index,
 
 	if (index >= machine->slot_count)
 		return false;
-	mmio = machine->slots[index].mmio;
-	device = virtio_mmio_device(mmio);
 	memset(out, 0, sizeof *out);
+	out->slot = index;
+	mmio = machine->slots[index].mmio; /* only this thread changes it */
+	if (!mmio) {
+		(void)snprintf(out->name, sizeof out->name, "spare");
+		return true;
+	}
+	device = virtio_mmio_device(mmio);
 	(void)snprintf(out->name, sizeof out->name, "%s", device->type->name);
 	virtio_blk_serial(device, out->serial);
 	out->acknowledged = __atomic_load_n(&device->acknowledged, __ATOMIC_RELAXED);
 	out->delayed = device->delayed;
-	out->slot = index;
 	out->interrupt_status = __atomic_load_n(&device->interrupt_status, __ATOMIC_SEQ_CST);
 	out->operations = io_busy_count(machine->io);
 	out->active = device->active;

@@ -286,6 +286,52 @@ int vmm_set_memory(struct vmm *vmm, uint64_t memory_mib, struct error *err)
 	return r;
 }
 
+static int ask_disk(struct vmm *vmm, enum control_kind kind, const struct vmm_disk *disk,
+		    uint64_t *value, struct error *err)
+{
+	struct control_message message = { .kind = kind };
+	int r;
+
+	message.body.disk.rate = disk->rate;
+	message.body.disk.read_only = disk->read_only;
+	memcpy(message.body.disk.serial, disk->serial, VMM_SERIAL_SIZE);
+	r = ask(vmm, &message, kind == CONTROL_ADD_DISK ? &disk->fd : NULL, CONTROL_DISK_DONE,
+		"disk", err);
+	if (r == 0 && message.body.result.code < 0)
+		r = error_set(err, message.body.result.code, "%s", message.body.result.text);
+	if (r == 0)
+		*value = message.body.result.value;
+	return r;
+}
+
+int vmm_add_disk(struct vmm *vmm, const struct vmm_disk *disk, unsigned *slot, struct error *err)
+{
+	uint64_t value;
+	int r = ask_disk(vmm, CONTROL_ADD_DISK, disk, &value, err);
+
+	if (r == 0)
+		*slot = (unsigned)value;
+	return r;
+}
+
+int vmm_remove_disk(struct vmm *vmm, const char serial[VMM_SERIAL_SIZE], struct error *err)
+{
+	struct vmm_disk disk = { .fd = -1 };
+	uint64_t unused;
+
+	memcpy(disk.serial, serial, sizeof disk.serial);
+	return ask_disk(vmm, CONTROL_REMOVE_DISK, &disk, &unused, err);
+}
+
+int vmm_resize_disk(struct vmm *vmm, const char serial[VMM_SERIAL_SIZE], uint64_t *bytes,
+		    struct error *err)
+{
+	struct vmm_disk disk = { .fd = -1 };
+
+	memcpy(disk.serial, serial, sizeof disk.serial);
+	return ask_disk(vmm, CONTROL_RESIZE_DISK, &disk, bytes, err);
+}
+
 pid_t vmm_pid(const struct vmm *vmm)
 {
 	return vmm->child.pid;

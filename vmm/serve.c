@@ -92,6 +92,28 @@ static void send_stats(const struct server *server, uint32_t device)
 	(void)control_send(server->socket, &message, NULL, 0);
 }
 
+/* The descriptor stays the caller's. */
+static void serve_disk(const struct server *server, const struct control_message *message, int fd)
+{
+	struct control_message answer = { .kind = CONTROL_DISK_DONE };
+	struct control_result *result = &answer.body.result;
+	struct error err = { 0 };
+	struct vmm_disk disk = { .fd = fd,
+				 .rate = message->body.disk.rate,
+				 .read_only = message->body.disk.read_only };
+
+	memcpy(disk.serial, message->body.disk.serial, sizeof disk.serial);
+	if (message->kind == CONTROL_ADD_DISK)
+		result->code = machine_add_disk(server->machine, &disk, &result->value, &err);
+	else if (message->kind == CONTROL_REMOVE_DISK)
+		result->code = machine_remove_disk(server->machine, disk.serial, &err);
+	else
+		result->code =
+		    machine_resize_disk(server->machine, disk.serial, &result->value, &err);
+	(void)snprintf(result->text, sizeof result->text, "%s", err.text);
+	(void)control_send(server->socket, &answer, NULL, 0);
+}
+
 /* A port that cannot be bound is refused to the guest, whose owner then sees it never connected. */
 static void handle(struct server *server, const struct control_message *message, int *fd)
 {
@@ -108,6 +130,9 @@ static void handle(struct server *server, const struct control_message *message,
 		send_stats(server, message->body.device);
 	else if (message->kind == CONTROL_MEMORY)
 		set_memory(server, message->body.memory_mib);
+	else if (message->kind == CONTROL_ADD_DISK || message->kind == CONTROL_REMOVE_DISK ||
+		 message->kind == CONTROL_RESIZE_DISK)
+		serve_disk(server, message, message->kind == CONTROL_ADD_DISK ? *fd : -1);
 	if (r < 0)
 		log_warning("port %u: %s", port->port, sys_text(r));
 	else if (message->kind == CONTROL_BIND || message->kind == CONTROL_LISTEN)
@@ -146,7 +171,8 @@ static int build(struct server *server, struct error *err)
 	if (message.kind != CONTROL_START)
 		return error_set(err, -EPROTO, "VMM: the first message is not a configuration");
 	control_unpack_config(&message.body.start, fds, &kvm_fd, &config);
-	r = io_create(&(struct io_config){ .backend = IO_BACKEND_AUTO }, &server->io);
+	r = io_create(&(struct io_config){ .backend = IO_BACKEND_AUTO, .one_thread = true },
+		      &server->io);
 	if (r < 0)
 		return error_set(err, r, "VMM: event loop: %s", sys_text(r));
 	r = machine_create(&config, kvm_fd, server->io,

@@ -5,6 +5,7 @@
 #include "base/own.h"
 #include "base/sys.h"
 #include "vmm/config_json.h"
+#include "vmm/standalone_control.h"
 #include "vmm/vmm.h"
 
 #include <fcntl.h>
@@ -24,6 +25,7 @@ struct standalone {
 	bool verbose;
 	uint64_t started_ns;
 	struct vmm *vmm;
+	int control_fd; /* -1: none */
 };
 
 static int open_path(const char *what, const char *path, int flags, struct error *err)
@@ -210,11 +212,14 @@ static void on_ended(struct standalone *alone, const struct vmm_event *event)
 
 static int follow(struct standalone *alone)
 {
-	struct pollfd poll_fd = { .fd = vmm_event_fd(alone->vmm), .events = POLLIN };
+	struct pollfd poll_fds[] = { { .fd = vmm_event_fd(alone->vmm), .events = POLLIN },
+				     { .fd = alone->control_fd, .events = POLLIN } };
 	struct vmm_event event;
 
 	for (;;) {
-		(void)SYS_RETRY(poll, &poll_fd, 1, -1);
+		(void)SYS_RETRY(poll, poll_fds, 2, -1);
+		if (poll_fds[1].revents)
+			standalone_control_serve(alone->vmm, alone->control_fd);
 		while (vmm_next_event(alone->vmm, &event) == 1) {
 			if (event.kind == VMM_EVENT_CONNECTED)
 				on_connected(alone, &event);
@@ -232,6 +237,7 @@ static int run(struct standalone *alone, struct error *err)
 				     .memory_mib = alone->config.memory_mib,
 				     .huge_pages = alone->config.huge_pages,
 				     .shared_memory = alone->config.shared_memory,
+				     .spare_slots = alone->config.spare_slots,
 				     .initramfs_fd = -1,
 				     .console_fd = alone->config.console ? STDOUT_FILENO : -1 };
 	int r;
@@ -240,6 +246,10 @@ static int run(struct standalone *alone, struct error *err)
 	r = open_files(&alone->config, &config, err);
 	if (r == 0)
 		r = open_nets(&alone->config, &config, err);
+	if (r == 0 && alone->config.control[0]) {
+		alone->control_fd = standalone_control_open(alone->config.control, err);
+		r = alone->control_fd < 0 ? alone->control_fd : 0;
+	}
 	if (r == 0)
 		r = vmm_create(&alone->vmm, err);
 	if (r == 0)
@@ -264,13 +274,16 @@ static int usage(FILE *out, int status)
 	    "   \"disks\": [{\"path\": \"d.img\", \"serial\": \"d0\", \"readonly\": true, "
 	    "\"direct\": false,\n"
 	    "              \"rate\": {\"bytes\": 0, \"operations\": 0}}],\n"
+	    "   \"spare_slots\": 0, \"control\": \"vm.sock\",\n"
 	    "   \"net\": [{\"tap\": \"tap0\", \"mac\": \"02:00:00:00:00:01\", \"mtu\": 1500, "
 	    "\"queues\": 1}],\n"
 	    "   \"vsock\": {\"listen\": [{\"port\": 5000, \"path\": \"in.sock\"}],\n"
 	    "             \"connect\": [{\"port\": 1024, \"path\": \"out.sock\"}]}}\n\n"
 	    "Only \"kernel\" is needed. Who connects to in.sock reaches the guest's port; when the "
 	    "guest\n"
-	    "connects to the host's port it reaches out.sock. -v reports connections.\n");
+	    "connects to the host's port it reaches out.sock. -v reports connections.\n"
+	    "Who connects to vm.sock says one line: stats, resize SERIAL, add SERIAL PATH "
+	    "[readonly], remove SERIAL.\n");
 	return status;
 }
 
@@ -283,6 +296,7 @@ int vmm_standalone_main(int argc, char **argv)
 
 	if (!alone)
 		return EXIT_FAILED;
+	alone->control_fd = -1;
 	alone->started_ns = sys_monotonic_ns();
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--help") == 0)

@@ -14,6 +14,7 @@
  */
 enum {
 	VMM_MAX_DISKS = 24,
+	VMM_MAX_SPARES = 8,
 	VMM_MAX_VCPUS = 32,
 	VMM_CMDLINE_SIZE = 1024,
 	VMM_SERIAL_SIZE = 20, /* virtio 1.3 section 5.2.6: not terminated when full */
@@ -80,6 +81,8 @@ struct vmm_config {
 	char cmdline[VMM_CMDLINE_SIZE]; /* added behind katavm's own kernel parameters */
 	size_t disk_count;
 	struct vmm_disk disks[VMM_MAX_DISKS];
+	unsigned
+	    spare_slots; /* disks that vmm_add_disk can add; each costs the guest's boot a look */
 	size_t net_count;
 	struct vmm_net nets[VMM_MAX_NETS];
 	size_t share_count;
@@ -187,6 +190,21 @@ int vmm_listen_port(struct vmm *vmm, uint32_t port, int listen_fd, struct error 
  * Blocks, for seconds at the most; call vmm_next_event until it returns 0 afterwards, what came
  * meanwhile is kept there. -ENODATA: the kernel has not logged yet. */
 int vmm_dump_log(struct vmm *vmm, int fd, struct error *err);
+
+/*
+ * Disks while the VM runs. Each blocks as vmm_dump_log does; -EBUSY, -ENOSPC and -ENOENT are of the
+ * VMM. A disk is named by its serial.
+ *
+ * Added in a spare slot: *slot is its number. The guest finds it when it looks at the slot again:
+ * "virtio-mmio.SLOT" in /sys/bus/platform/drivers/virtio-mmio/bind. -ENOSPC: no slot is free.
+ * Removed only after the guest has let go of it ("unbind"): -EBUSY before that. Only what was added
+ * can be removed.
+ * Resized: the VMM looks at the file's size again and tells the guest. *bytes: what it is now.
+ */
+int vmm_add_disk(struct vmm *vmm, const struct vmm_disk *disk, unsigned *slot, struct error *err);
+int vmm_remove_disk(struct vmm *vmm, const char serial[VMM_SERIAL_SIZE], struct error *err);
+int vmm_resize_disk(struct vmm *vmm, const char serial[VMM_SERIAL_SIZE], uint64_t *bytes,
+		    struct error *err);
 
 /* Device number `index`, in the order of their windows. 1: *out was filled. 0: there are not that
  * many. Blocks as vmm_dump_log does. */

@@ -422,6 +422,23 @@ static void bad_messages(void)
 	       &result);
 }
 
+/* There is no virtual machine here, so there are no slots: the calls say so. */
+static void devices(void)
+{
+	Katavm__Agent__V1__Empty find = KATAVM__AGENT__V1__EMPTY__INIT;
+	Katavm__Agent__V1__ReleaseDeviceRequest release =
+	    KATAVM__AGENT__V1__RELEASE_DEVICE_REQUEST__INIT;
+
+	run("");
+	EXPECT(host_call(&host, "FindDevices", &find.base) == TTRPC_OK, &result);
+	for (uint32_t slot = 3; slot < 1000; slot += 500) {
+		release.slot = slot;
+		EXPECT(host_call(&host, "ReleaseDevice", &release.base) ==
+			   TTRPC_FAILED_PRECONDITION,
+		       &result);
+	}
+}
+
 static const struct {
 	const char *name;
 	void (*function)(void);
@@ -442,6 +459,7 @@ static const struct {
 	{ "seccomp", seccomp },
 	{ "create_then_start", create_then_start },
 	{ "bad_messages", bad_messages },
+	{ "devices", devices },
 };
 
 int main(int argc, char **argv)
