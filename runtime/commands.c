@@ -7,6 +7,7 @@
 #include "runtime/logs.h"
 #include "runtime/net/commands.h"
 #include "runtime/ps.h"
+#include "runtime/stats.h"
 #include "runtime/run.h"
 #include "runtime/usage.h"
 
@@ -89,6 +90,7 @@ const struct command *const commands[] = {
 	/* containers */
 	&run_command,
 	&ps_command,
+	&stats_command,
 	&update_command,
 	&port_command,
 	&logs_command,

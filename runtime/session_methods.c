@@ -1,7 +1,13 @@
 #include "runtime/session_methods.h"
 
+#include "base/own.h"
+#include "base/sys.h"
 #include "runtime/session.h"
 #include "runtime/session_update.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
 
 static void add(struct json_object *object, const char *key, struct json_object *value)
 {
@@ -30,7 +36,50 @@ static void inspect(void *context, struct monitor_request *request, struct json_
 	monitor_answer(request, result);
 }
 
+/* Each line of the VMM's text is an object. */
+static struct json_object *parse_lines(const char *from)
+{
+	struct json_object *list = json_object_new_array();
+
+	while (*from) {
+		struct json_tokener *tokener = json_tokener_new();
+		size_t length = strcspn(from, "\n");
+		struct json_object *object =
+		    tokener ? json_tokener_parse_ex(tokener, from, (int)length + 1) : NULL;
+
+		if (object)
+			(void)json_object_array_add(list, object);
+		json_tokener_free(tokener);
+		from += length + (from[length] == '\n');
+	}
+	return list;
+}
+
+static void devices(void *context, struct monitor_request *request, struct json_object *parameters)
+{
+	const struct session_input *input = context;
+	own_fd file = (int)SYS(memfd_create, "devices", MFD_CLOEXEC);
+	own_mem char *lines = calloc(1, MONITOR_ANSWER_MAX);
+	struct error err = { 0 };
+	long size = -ENOMEM;
+
+	(void)parameters;
+	if (file >= 0 && lines) {
+		size = vmm_write_stats(input->sandbox->vmm, file, &err);
+		if (size == 0)
+			size = SYS(pread, file, lines, MONITOR_ANSWER_MAX - 1, 0);
+	}
+	if (size < 0) {
+		if (!err.text[0])
+			(void)error_set(&err, (int)size, "devices: %s", sys_text((int)size));
+		monitor_refuse(request, &err);
+		return;
+	}
+	monitor_answer(request, parse_lines(lines));
+}
+
 const struct monitor_method session_methods[] = {
+	{ "devices", devices },
 	{ "inspect", inspect },
 	{ "update", session_update },
 	{ NULL, NULL },

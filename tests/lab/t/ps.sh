@@ -17,6 +17,10 @@ if [[ $output == *"$image"*"100 MiB"*"$first"*first ]]; then pass "ps shows it";
 expect_match "ps --format json" "\"name\":\"first\".*\"vmm_pid\":[0-9]+" katavm ps --format json
 expect_output "ps -q" "$id" katavm ps -q
 expect_output "ps -q --no-trunc is the whole id" 65 sh -c 'katavm ps -q --no-trunc | wc -c'
+expect_match "stats --devices" 'virtio-blk +scratch' katavm stats --devices first
+expect_match "stats --devices --format json" '"device":"virtio-vsock".*"in_flight":[0-9]+' katavm stats --devices --format json first
+expect_failure "stats of what does not run" 1 'none' katavm stats --devices none
+expect_failure "stats without --devices" 125 'only --devices' katavm stats first
 expect_failure "a name in use" 125 'in use by a running container' katavm run --name first "$image" true
 exec 7>&-
 wait "$first"

@@ -1,0 +1,4 @@
+#pragma once
+#include "runtime/options.h"
+
+extern const struct command stats_command;
