@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-enum { ID_BYTES = 32, SHORT_ID = 12 };
+enum { ID_BYTES = 32, SHORT_ID = 12, BLOCK_SIZE = 4096 };
 
 static const uint64_t MIB = UINT64_C(1) << 20;
 
@@ -227,6 +227,10 @@ static int make_sizes(const struct options *options, struct run_config *out, str
 	if (out->disk_bytes > 0 && out->disk_bytes < 16 * MIB)
 		return error_set(err, -EINVAL, "--disk %s is too small: the least is 16m",
 				 options_value(options, "disk"));
+	out->disk_direct = options_flag(options, "disk-direct");
+	if (out->disk_direct && (out->disk_bytes == 0 || out->disk_bytes % BLOCK_SIZE != 0))
+		return error_set(err, -EINVAL,
+				 "--disk-direct needs a --disk of whole blocks of 4k");
 	return 0;
 }
 

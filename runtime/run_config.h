@@ -72,6 +72,7 @@ struct run_config {
 	int oom_score_adj;
 	uint64_t shm_bytes;
 	uint64_t disk_bytes; /* size of the writable layer */
+	bool disk_direct;    /* O_DIRECT */
 
 	const char *root, *cidfile, *platform, *pull, *progress; /* or NULL */
 	const char *kernel;        /* a vmlinux, or NULL for katavm's */

@@ -28,6 +28,8 @@ const struct option_spec run_options[] = {
 	{ "device", 0, OPTION_LATER, NULL, "devices of the host cannot be handed over yet", NULL },
 	{ "disk", 0, OPTION_VALUE, "SIZE",
 	  "size of the writable layer, sparse (default 10g); 0: in memory", NULL },
+	{ "disk-direct", 0, OPTION_FLAG, NULL,
+	  "the writable layer does not go through the host's cache", NULL },
 	{ "dns", 0, OPTION_LIST, "IP", "name server in /etc/resolv.conf", NULL },
 	{ "dns-option", 0, OPTION_LIST, "OPTION", "option in /etc/resolv.conf", NULL },
 	{ "dns-search", 0, OPTION_LIST, "DOMAIN", "search domain in /etc/resolv.conf", NULL },

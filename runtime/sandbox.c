@@ -65,6 +65,21 @@ static uint64_t most_bytes(const struct run_config *config)
 	return (uint64_t)host.totalram * host.mem_unit;
 }
 
+/* What was written through the cache to make the disk is on the disk before it is gone around. */
+static int open_direct(int disk, struct error *err)
+{
+	int r = (int)SYS_RETRY(fdatasync, disk);
+	long flags = r < 0 ? r : SYS(fcntl, disk, F_GETFL);
+
+	if (flags >= 0)
+		flags = SYS(fcntl, disk, F_SETFL, (unsigned)flags | O_DIRECT);
+	if (flags < 0)
+		return error_set(err, (int)flags, "--disk-direct: %s",
+				 flags == -EINVAL ? "the file system of the disk does not have it"
+						  : sys_text((int)flags));
+	return 0;
+}
+
 static int add_disks(const struct image *image, int scratch_fd, struct vmm_config *vm)
 {
 	for (size_t i = 0; i < image->layer_count; i++) {
@@ -121,6 +136,8 @@ static int start_vm(struct vmm *vmm, const struct run_config *config, const stru
 		if (result == 0)
 			result = scratch_open(root, config->disk_bytes, &scratch, err);
 	}
+	if (result == 0 && config->disk_direct)
+		result = open_direct(scratch, err);
 	if (result == 0)
 		result = add_disks(image, scratch, &wanted);
 	if (result < 0)

@@ -62,6 +62,9 @@ if [ -z "$(ls /run/katavm/containers)" ]; then pass "--rm"; else find /run/katav
 if grep -qE '^[0-9a-f]{64}$' id; then pass "--cidfile"; else fail "--cidfile" <id; fi
 expect_failure "an id file that exists" 125 'exists' run --cidfile id "$image" true
 
+expect_output "--disk-direct is around the host's cache" "512 4096" run --disk 64m --disk-direct "$image" \
+	sh -c 'cat /sys/block/vd*/queue/logical_block_size | sort -nu | xargs'
+expect_failure "--disk-direct wants whole blocks" 125 "whole blocks of 4k" run --disk 67108865 --disk-direct "$image" true
 expect_output "--privileged is root of its own kernel" "mounted 000001ffffffffff" run --privileged --disk 0 "$image" \
 	sh -c 'mount -t tmpfs x /tmp && echo mounted $(sed -n "s/CapEff:.//p" /proc/self/status)'
 expect_failure "out of memory has a status and a line" 137 'ran out of memory' run -m 24m "$image" tail /dev/zero
