@@ -172,10 +172,23 @@ static int make_new(const message_mount *mount, const struct mount_options *opti
 	return r < 0 ? explain(fs, mount, "make", r, err) : r;
 }
 
-static int make_bind(const message_mount *mount, const struct mount_options *options,
+/* Without a source it is the destination itself, made when it is missing: a part of the root file
+ * system that is a mount of its own. */
+static int open_source(int root, const message_mount *mount, const struct mount_options *options,
+		       struct error *err)
+{
+	own_fd self = -1;
+
+	if (*mount->source)
+		return kernel_open_tree(AT_FDCWD, mount->source, options->recursive_bind);
+	self = paths_make(root, mount->destination, PATHS_FOLDER, err);
+	return self < 0 ? self : kernel_open_tree(self, "", options->recursive_bind);
+}
+
+static int make_bind(int root, const message_mount *mount, const struct mount_options *options,
 		     enum paths_kind *kind, struct error *err)
 {
-	int fd = kernel_open_tree(AT_FDCWD, mount->source, options->recursive_bind);
+	int fd = open_source(root, mount, options, err);
 	struct stat stat;
 
 	if (fd < 0)
@@ -260,8 +273,8 @@ int mounts_make(int root, const message_mount *mount, struct error *err)
 	if (strcmp(mount->type, "virtiofs") == 0)
 		made = shares_mount(mount, &kind, err);
 	else
-		made =
-		    bind ? make_bind(mount, &options, &kind, err) : make_new(mount, &options, err);
+		made = bind ? make_bind(root, mount, &options, &kind, err)
+			    : make_new(mount, &options, err);
 	if (made < 0)
 		return made;
 	r = bind ? 0 : keep_mode(root, mount, &options, made);

@@ -20,6 +20,7 @@ struct run {
 	struct arena arena;
 	struct image image;
 	struct net net;
+	struct shares shares;
 	struct sandbox sandbox;
 	struct state state;
 	struct trace trace;
@@ -92,6 +93,8 @@ static int prepare(struct run *run, struct error *err)
 		    err, -ENOTTY,
 		    "--tty needs a terminal on stdin, and there is none: leave -t away");
 	result = find_image(&run->config, &run->image, err);
+	if (result == 0)
+		result = shares_open(&run->config, &run->arena, &run->shares, err);
 	if (result == 0 && run->config.name) /* it may be in use */
 		result = state_open(&run->config, &run->state, err);
 	if (result == 0)
@@ -127,8 +130,15 @@ static int start(struct run *run, Katavm__Agent__V1__CreateContainerRequest **co
 		.image = &run->image.config,
 		.layer_count = run->image.layer_count,
 		.net = &run->net,
+		.shares = &run->shares,
 	};
-	int result = sandbox_start(&run->sandbox, &run->config, &run->image, &run->net, err);
+	const struct sandbox_parts parts = {
+		.config = &run->config,
+		.image = &run->image,
+		.net = &run->net,
+		.shares = &run->shares,
+	};
+	int result = sandbox_start(&run->sandbox, &parts, err);
 
 	if (result < 0)
 		return result;
@@ -187,6 +197,7 @@ static int run_main(const struct options *options)
 	sandbox_abandon(&run.sandbox);
 	net_finish(&run.net);
 	state_close(&run.state);
+	shares_close(&run.shares);
 	image_finish(&run.image);
 	trace_stage(&run.trace, "end", sys_monotonic_ns());
 	trace_close(&run.trace);

@@ -1,7 +1,6 @@
 #include "runtime/run_config.h"
 
 #include "base/sys.h"
-#include "runtime/shares.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -51,26 +50,6 @@ static size_t count_of(const struct options *options, const char *name)
 	for (size_t cursor = 0; options_next(options, name, &cursor);)
 		count++;
 	return count;
-}
-
-static int make_tmpfs(const struct options *options, struct arena *arena, struct run_config *out,
-		      struct error *err)
-{
-	const char *value;
-
-	out->tmpfs = arena_alloc(arena, count_of(options, "tmpfs") * sizeof *out->tmpfs);
-	for (size_t cursor = 0; (value = options_next(options, "tmpfs", &cursor));) {
-		size_t size = strcspn(value, ":");
-
-		if (value[0] != '/')
-			return error_set(err, -EINVAL,
-					 "--tmpfs is an absolute path in the container, not \"%s\"",
-					 value);
-		out->tmpfs[out->tmpfs_count++] =
-		    (struct run_tmpfs){ .path = arena_text(arena, value, size),
-					.options = value[size] ? value + size + 1 : "" };
-	}
-	return 0;
 }
 
 static int make_hosts(const struct options *options, struct arena *arena, struct run_config *out,
@@ -372,9 +351,7 @@ int run_config_make(const struct options *options, struct arena *arena, struct r
 	if (result == 0)
 		result = make_process(options, arena, &config, err);
 	if (result == 0)
-		result = make_tmpfs(options, arena, &config, err);
-	if (result == 0)
-		result = shares_make(options, arena, &config, err);
+		result = mount_flags_parse(options, arena, &config.mounts, err);
 	if (result == 0)
 		result = make_hosts(options, arena, &config, err);
 	if (result == 0)

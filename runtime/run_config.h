@@ -1,5 +1,6 @@
 #pragma once
 #include "runtime/arena.h"
+#include "runtime/mount_flags.h"
 #include "runtime/net/ip.h"
 #include "runtime/options.h"
 #include "runtime/parse.h"
@@ -13,24 +14,12 @@ enum {
 	RUN_DEFAULT_WATCHDOG_SECONDS = 60,
 };
 
-struct run_tmpfs {
-	const char *path, *options; /* "" or as after the colon of --tmpfs */
-};
-
 struct run_host {
 	const char *name, *ip;
 };
 
 struct run_sysctl {
 	const char *name, *value;
-};
-
-struct run_share {
-	const char *host, *path;
-	const char *file_name; /* of a file; NULL: a folder */
-	int fd;                /* O_PATH; stays open */
-	bool read_only;
-	int cache; /* enum vmm_cache */
 };
 
 struct run_config {
@@ -56,9 +45,8 @@ struct run_config {
 	struct texts aliases;  /* on the network */
 	struct texts ports;    /* of --publish */
 	struct texts allow_hosts;
-	size_t tmpfs_count, host_count, ulimit_count, sysctl_count, share_count;
-	struct run_share *shares;
-	struct run_tmpfs *tmpfs;
+	size_t host_count, ulimit_count, sysctl_count;
+	struct mount_flags mounts;
 	struct run_host *hosts;
 	struct rlimit_value *ulimits;
 	struct run_sysctl *sysctls;

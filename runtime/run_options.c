@@ -1,9 +1,8 @@
 #include "runtime/run_config.h"
 
-#define ONE_VM  "each container has a virtual machine to itself"
-#define LINKS   "containers on one network of katavm network create know each other by name"
-#define PORTS   "ports cannot be published yet"
-#define VOLUMES "folders of the host cannot be shared yet"
+#define ONE_VM "each container has a virtual machine to itself"
+#define LINKS  "containers on one network of katavm network create know each other by name"
+#define PORTS  "ports cannot be published yet"
 
 /* In the order of Docker's manual. */
 const struct option_spec run_options[] = {
@@ -66,7 +65,8 @@ const struct option_spec run_options[] = {
 	  "the most that katavm update may give (default: the host's)", NULL },
 	{ "memory-reservation", 0, OPTION_LATER, NULL, ONE_VM ": --memory is its size", NULL },
 	{ "memory-swap", 0, OPTION_LATER, NULL, "the guest has no swap", NULL },
-	{ "mount", 0, OPTION_LATER, NULL, VOLUMES "; --tmpfs works", NULL },
+	{ "mount", 0, OPTION_LIST, "KEY=VALUE,...",
+	  "the same in words: type=volume,src=data,dst=/mnt", NULL },
 	{ "name", 0, OPTION_VALUE, "NAME", "a name that no other running container has", NULL },
 	{ "net", 0, OPTION_VALUE, "MODE", "the same as --network", NULL },
 	{ "network", 0, OPTION_VALUE, "NAME",
@@ -115,8 +115,9 @@ const struct option_spec run_options[] = {
 	  NULL },
 	{ "userns", 0, OPTION_LATER, NULL, ONE_VM, NULL },
 	{ "uts", 0, OPTION_LATER, NULL, ONE_VM, NULL },
-	{ "volume", 'v', OPTION_LIST, "HOST:PATH[:OPTION...]", "share a folder or file", NULL },
-	{ "volumes-from", 0, OPTION_LATER, NULL, VOLUMES, NULL },
+	{ "volume", 'v', OPTION_LIST, "SOURCE:PATH[:ro]",
+	  "a folder or file of the host, or a named volume", NULL },
+	{ "volumes-from", 0, OPTION_LATER, NULL, "say -v for each of them", NULL },
 	{ "watchdog", 0, OPTION_VALUE, "SECONDS",
 	  "say when the guest does not answer for so long (60; 0: never)", NULL },
 	{ "watchdog-kill", 0, OPTION_FLAG, NULL, "and end its VM then", NULL },

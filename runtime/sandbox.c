@@ -114,9 +114,9 @@ static void add_nets(const struct net *net, struct vmm_config *vm)
 	}
 }
 
-static int start_vm(struct vmm *vmm, const struct run_config *config, const struct image *image,
-		    const struct net *net, struct error *err)
+static int start_vm(struct vmm *vmm, const struct sandbox_parts *parts, struct error *err)
 {
+	const struct run_config *config = parts->config;
 	own_fd kernel = -1;
 	own_fd initramfs = -1;
 	own_fd scratch = -1;
@@ -139,11 +139,11 @@ static int start_vm(struct vmm *vmm, const struct run_config *config, const stru
 	if (result == 0 && config->disk_direct)
 		result = open_direct(scratch, err);
 	if (result == 0)
-		result = add_disks(image, scratch, &wanted);
+		result = add_disks(parts->image, scratch, &wanted);
 	if (result < 0)
 		return result;
-	add_nets(net, &wanted);
-	shares_add(config, &wanted);
+	add_nets(parts->net, &wanted);
+	shares_add(parts->shares, &wanted);
 	wanted.kernel_fd = kernel;
 	wanted.initramfs_fd = initramfs;
 	return vmm_start(vmm, &wanted, err);
@@ -179,12 +179,10 @@ static int connect_agent(struct sandbox *sandbox, struct error *err)
 	return 0;
 }
 
-int sandbox_start(struct sandbox *sandbox, const struct run_config *config,
-		  const struct image *image, const struct net *net, struct error *err)
+int sandbox_start(struct sandbox *sandbox, const struct sandbox_parts *parts, struct error *err)
 {
-	int result = start_vm(sandbox->vmm, config, image, net, err);
+	int result = start_vm(sandbox->vmm, parts, err);
 
-	sandbox->memory_bytes = config->memory_bytes;
 	return result < 0 ? result : connect_agent(sandbox, err);
 }
 

@@ -4,6 +4,7 @@
 #include "runtime/image/image.h"
 #include "runtime/net/net.h"
 #include "runtime/run_config.h"
+#include "runtime/shares.h"
 #include "vmm/vmm.h"
 
 /* One VM with its image's disks, and the connection to the agent in it. One thread owns it. */
@@ -21,9 +22,16 @@ uint64_t sandbox_vm_mib(uint64_t container_bytes);
 /* Starts the process of the VM, which makes itself ready while the image is looked up. */
 int sandbox_create(struct sandbox *out, struct error *err);
 
-/* Starts it; it boots while this returns. The image's and the network's descriptors are borrowed. */
-int sandbox_start(struct sandbox *sandbox, const struct run_config *config,
-		  const struct image *image, const struct net *net, struct error *err);
+/* What a VM is made of; all of it, descriptors too, is borrowed until it was started. */
+struct sandbox_parts {
+	const struct run_config *config;
+	const struct image *image;
+	const struct net *net;
+	const struct shares *shares;
+};
+
+/* Starts it; it boots while this returns. */
+int sandbox_start(struct sandbox *sandbox, const struct sandbox_parts *parts, struct error *err);
 
 /* The process's stdin, stdout and stderr will be this process's descriptors 0, 1 and 2. */
 int sandbox_connect_stdio(struct sandbox *sandbox, const struct run_config *config,

@@ -8,105 +8,102 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const struct {
-	const char *name;
-	enum vmm_cache cache;
-} caches[] = {
-	{ "cache=auto", VMM_CACHE_AUTO },
-	{ "cache=always", VMM_CACHE_ALWAYS },
-	{ "cache=never", VMM_CACHE_NEVER },
-};
-
-static bool parse_option(const char *word, size_t size, struct run_share *out)
+bool share_is_wanted(const struct mount_flag *flag)
 {
-	if (size == 2 && (memcmp(word, "ro", 2) == 0 || memcmp(word, "rw", 2) == 0)) {
-		out->read_only = word[1] == 'o';
-		return true;
+	return flag->kind == MOUNT_BIND || flag->kind == MOUNT_VOLUME;
+}
+
+/* As mkdir -p. */
+static int make_folders(const char *path)
+{
+	char part[PATH_MAX];
+	int result = -ENOENT;
+
+	if (strlen(path) >= sizeof part)
+		return -ENAMETOOLONG;
+	for (const char *slash = path; slash;) {
+		slash = strchr(slash + 1, '/');
+		(void)snprintf(part, sizeof part, "%.*s",
+			       slash ? (int)(slash - path) : (int)strlen(path), path);
+		result = (int)SYS(mkdir, part, 0755);
+		if (result < 0 && result != -EEXIST)
+			return result;
 	}
-	for (size_t i = 0; i < sizeof caches / sizeof *caches; i++)
-		if (strlen(caches[i].name) == size && memcmp(word, caches[i].name, size) == 0) {
-			out->cache = caches[i].cache;
-			return true;
-		}
-	return false;
+	return result == -EEXIST ? 0 : result;
 }
 
-static int parse_options(const char *value, const char *list, struct run_share *out,
-			 struct error *err)
+static int open_host(struct share *share, struct arena *arena, struct error *err)
 {
-	while (*list) {
-		size_t size = strcspn(list, ",");
-
-		if (!parse_option(list, size, out))
-			return error_set(err, -EINVAL,
-					 "--volume %s: the option %.*s is none of ro, rw, "
-					 "cache=auto, cache=always, cache=never",
-					 value, (int)size, list);
-		list += size + (list[size] == ',');
-	}
-	return 0;
-}
-
-static int parse(const char *value, struct arena *arena, struct run_share *out, struct error *err)
-{
-	const char *colon = strchr(value, ':'), *path = colon ? colon + 1 : "";
-	size_t size = strcspn(path, ":");
-
-	if (value[0] != '/' && value[0] != '.')
-		return error_set(err, -ENOTSUP,
-				 "--volume %s is not in this release: volumes have no names yet, "
-				 "give a folder or a file of the host",
-				 value);
-	if (!colon || value[0] != '/' || path[0] != '/' || size == 1)
-		return error_set(err, -EINVAL,
-				 "--volume is HOST:PATH[:ro], both absolute and PATH not /, not "
-				 "\"%s\"",
-				 value);
-	out->host = arena_text(arena, value, (size_t)(colon - value));
-	out->path = arena_text(arena, path, size);
-	return path[size] ? parse_options(value, path + size + 1, out, err) : 0;
-}
-
-static int open_host(struct run_share *share, struct arena *arena, struct error *err)
-{
+	const char *host = share->flag->source, *slash = strrchr(host, '/');
 	struct stat status;
-	const char *slash = strrchr(share->host, '/');
-	int r;
+	int r = sys_open(AT_FDCWD, host, O_PATH, 0);
 
-	share->fd = sys_open(AT_FDCWD, share->host, O_PATH, 0);
-	r = share->fd < 0 ? share->fd : (int)SYS(fstat, share->fd, &status);
+	if (r == -ENOENT && share->flag->make_source) {
+		r = make_folders(host);
+		if (r == 0)
+			r = sys_open(AT_FDCWD, host, O_PATH, 0);
+	}
+	if (r >= 0) {
+		share->fd = r;
+		r = (int)SYS(fstat, share->fd, &status);
+	}
 	if (r < 0)
-		return error_set(err, r, "share %.150s: %s", share->host, sys_text(r));
+		return error_set(err, r, "share %.150s: %s", host, sys_text(r));
 	if (S_ISREG(status.st_mode))
 		share->file_name = arena_text(arena, slash + 1, strlen(slash + 1));
 	else if (!S_ISDIR(status.st_mode))
 		return error_set(err, -EINVAL,
-				 "share %.150s: it is neither a folder nor an ordinary file",
-				 share->host);
+				 "share %.150s: it is neither a folder nor an ordinary file", host);
 	return 0;
 }
 
-int shares_make(const struct options *options, struct arena *arena, struct run_config *out,
+static int open_volume(struct share *share, const char *root, struct error *err)
+{
+	int r = volume_open(root, share->flag->source, &share->volume, err);
+
+	if (r < 0)
+		return r;
+	share->fd = share->volume.fd;
+	share->fill = !share->flag->no_copy && !share->flag->read_only &&
+		      volume_wants_content(&share->volume);
+	return 0;
+}
+
+int shares_open(const struct run_config *config, struct arena *arena, struct shares *out,
 		struct error *err)
 {
-	const char *value;
+	int r = 0;
 
-	out->shares = arena_alloc(arena, VMM_MAX_SHARES * sizeof *out->shares);
-	for (size_t cursor = 0; (value = options_next(options, "volume", &cursor));) {
-		struct run_share share = { .fd = -EBADF };
-		int r;
+	for (size_t i = 0; r == 0 && i < config->mounts.count; i++) {
+		const struct mount_flag *flag = &config->mounts.list[i];
+		struct share *share = &out->list[out->count];
 
-		if (out->share_count == VMM_MAX_SHARES)
+		if (!share_is_wanted(flag))
+			continue;
+		if (out->count == VMM_MAX_SHARES)
 			return error_set(err, -EINVAL, "--volume: more than %d shares",
 					 VMM_MAX_SHARES);
-		r = parse(value, arena, &share, err);
-		if (r == 0)
-			r = open_host(&share, arena, err);
-		if (r < 0)
-			return r;
-		out->shares[out->share_count++] = share;
+		*share = (struct share){ .flag = flag,
+					 .fd = -EBADF,
+					 .volume = { .fd = -EBADF, .lock_fd = -EBADF } };
+		out->count++;
+		r = flag->kind == MOUNT_VOLUME ? open_volume(share, config->root, err)
+					       : open_host(share, arena, err);
 	}
-	return 0;
+	return r;
+}
+
+void shares_close(struct shares *shares)
+{
+	for (size_t i = 0; i < shares->count; i++) {
+		struct share *share = &shares->list[i];
+
+		if (share->flag->kind == MOUNT_VOLUME)
+			volume_close(&share->volume);
+		else
+			own_fd_release(&share->fd);
+	}
+	shares->count = 0;
 }
 
 static void write_tag(size_t index, char out[VMM_TAG_SIZE])
@@ -114,24 +111,28 @@ static void write_tag(size_t index, char out[VMM_TAG_SIZE])
 	(void)snprintf(out, VMM_TAG_SIZE, "share-%zu", index);
 }
 
-void shares_add(const struct run_config *config, struct vmm_config *vm)
+void shares_add(const struct shares *shares, struct vmm_config *vm)
 {
-	for (size_t i = 0; i < config->share_count; i++) {
-		const struct run_share *from = &config->shares[i];
+	static const enum vmm_cache caches[] = { [MOUNT_CACHE_AUTO] = VMM_CACHE_AUTO,
+						 [MOUNT_CACHE_ALWAYS] = VMM_CACHE_ALWAYS,
+						 [MOUNT_CACHE_NEVER] = VMM_CACHE_NEVER };
+
+	for (size_t i = 0; i < shares->count; i++) {
+		const struct share *from = &shares->list[i];
 		struct vmm_share *to = &vm->shares[vm->share_count++];
 
 		to->fd = from->fd;
-		to->read_only = from->read_only;
-		to->cache = (enum vmm_cache)from->cache;
+		to->read_only = from->flag->read_only;
+		to->cache = caches[from->flag->cache];
 		write_tag(i, to->tag);
 		if (from->file_name)
 			(void)snprintf(to->file_name, sizeof to->file_name, "%s", from->file_name);
 	}
 }
 
-const char *shares_source(const struct run_config *config, size_t index, struct arena *arena)
+const char *shares_source(const struct shares *shares, size_t index, struct arena *arena)
 {
-	const char *name = config->shares[index].file_name;
+	const char *name = shares && index < shares->count ? shares->list[index].file_name : NULL;
 	char tag[VMM_TAG_SIZE];
 
 	write_tag(index, tag);

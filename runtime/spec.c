@@ -343,7 +343,7 @@ int spec_make(const struct spec_input *input, struct arena *arena, create_reques
 	make_paths(config, arena, request);
 	make_resources(config, arena, request);
 	make_sysctls(config, arena, request);
-	spec_mounts_add(config, input->image, arena, request);
+	spec_mounts_add(config, input->image, input->shares, arena, request);
 	spec_devices_add(config, arena, request);
 	spec_files_add(config, input->net, arena, request);
 	*out = request;

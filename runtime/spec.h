@@ -3,6 +3,7 @@
 #include "runtime/image/image.h"
 #include "runtime/net/net.h"
 #include "runtime/run_config.h"
+#include "runtime/shares.h"
 #include "runtime/syscall_filter.h"
 
 /* From what the user and the image say to what the agent is told. */
@@ -18,6 +19,7 @@ struct spec_input {
 	const struct run_config *config;
 	const struct image_config *image;
 	size_t layer_count;
+	const struct shares *shares;  /* NULL: not opened */
 	const struct net *net;        /* or NULL: none */
 	unsigned short rows, columns; /* of the caller's terminal */
 };

@@ -61,11 +61,8 @@ static void add_mount(create_request *request, struct arena *arena, const struct
 
 static bool is_replaced(const struct run_config *config, const char *destination)
 {
-	for (size_t i = 0; i < config->tmpfs_count; i++)
-		if (strcmp(config->tmpfs[i].path, destination) == 0)
-			return true;
-	for (size_t i = 0; i < config->share_count; i++)
-		if (strcmp(config->shares[i].path, destination) == 0)
+	for (size_t i = 0; i < config->mounts.count; i++)
+		if (strcmp(config->mounts.list[i].target, destination) == 0)
 			return true;
 	return false;
 }
@@ -94,46 +91,70 @@ static void sort_in(create_request *request, size_t first)
 	}
 }
 
-/* The user's own. */
-static void add_users(const struct run_config *config, struct arena *arena, create_request *request)
+/* A volume without a name is a folder of the writable layer, made when the image has none there.
+ * Where that layer cannot be written it is in memory, and starts with what the image has there. */
+static void add_anonymous(const struct run_config *config, const char *path, struct arena *arena,
+			  create_request *request)
 {
-	size_t first = request->n_mounts;
+	static const struct mount_row in_layer = { NULL, "bind", "", "nodev" },
+				      in_memory = { NULL, "tmpfs", "tmpfs",
+						    "nosuid,nodev,tmpcopyup" };
+	struct mount_row row = config->read_only ? in_memory : in_layer;
 
-	for (size_t i = 0; i < config->tmpfs_count; i++) {
-		struct mount_row row = { config->tmpfs[i].path, "tmpfs", "tmpfs",
-					 "nosuid,nodev,noexec" };
+	row.destination = path;
+	add_mount(request, arena, &row, "");
+}
 
-		add_mount(request, arena, &row, config->tmpfs[i].options);
-		sort_in(request, first);
-	}
-	for (size_t i = 0; i < config->share_count; i++) {
-		struct mount_row row = { config->shares[i].path, "virtiofs",
-					 shares_source(config, i, arena), "nodev" };
+static void add_share(const struct shares *shares, size_t index, const struct mount_flag *flag,
+		      struct arena *arena, create_request *request)
+{
+	struct mount_row row = { flag->target, "virtiofs", shares_source(shares, index, arena),
+				 "nodev" };
+	bool fill = shares && index < shares->count && shares->list[index].fill;
 
-		add_mount(request, arena, &row, config->shares[i].read_only ? "ro" : "");
+	add_mount(request, arena, &row, flag->read_only ? "ro" : fill ? "tmpcopyup" : "");
+}
+
+/* The user's own. */
+static void add_users(const struct run_config *config, const struct shares *shares,
+		      struct arena *arena, create_request *request)
+{
+	size_t first = request->n_mounts, share = 0;
+
+	for (size_t i = 0; i < config->mounts.count; i++) {
+		const struct mount_flag *flag = &config->mounts.list[i];
+		struct mount_row tmpfs = { flag->target, "tmpfs", "tmpfs", "nosuid,nodev,noexec" };
+
+		if (share_is_wanted(flag)) {
+			add_share(shares, share++, flag, arena, request);
+		} else if (flag->kind == MOUNT_ANONYMOUS) {
+			add_anonymous(config, flag->target, arena, request);
+		} else {
+			const char *more = flag->read_only
+					       ? arena_print(arena, "ro,%s", flag->options)
+					       : flag->options;
+
+			add_mount(request, arena, &tmpfs, more);
+		}
 		sort_in(request, first);
 	}
 }
 
-/* The image's volumes are part of the writable layer. Where there is none they can be written all
- * the same, and start with what the image has there. */
 static void add_volumes(const struct run_config *config, const struct image_config *image,
 			struct arena *arena, create_request *request)
 {
-	for (size_t i = 0; config->read_only && i < image->volumes.count; i++) {
-		struct mount_row row = { image->volumes.items[i], "tmpfs", "tmpfs",
-					 "nosuid,nodev,tmpcopyup" };
+	for (size_t i = 0; i < image->volumes.count; i++) {
+		const char *path = image->volumes.items[i];
 
-		if (row.destination[0] == '/' && !is_replaced(config, row.destination))
-			add_mount(request, arena, &row, "");
+		if (path[0] == '/' && !is_replaced(config, path))
+			add_anonymous(config, path, arena, request);
 	}
 }
 
 void spec_mounts_add(const struct run_config *config, const struct image_config *image,
-		     struct arena *arena, create_request *request)
+		     const struct shares *shares, struct arena *arena, create_request *request)
 {
-	size_t most =
-	    DEFAULT_MOUNTS + config->tmpfs_count + config->share_count + image->volumes.count;
+	size_t most = DEFAULT_MOUNTS + config->mounts.count + image->volumes.count;
 
 	request->mounts = arena_alloc(arena, most * sizeof *request->mounts);
 	for (size_t i = 0; i < DEFAULT_MOUNTS; i++) {
@@ -149,7 +170,7 @@ void spec_mounts_add(const struct run_config *config, const struct image_config 
 		add_mount(request, arena, &row, more);
 	}
 	add_volumes(config, image, arena, request);
-	add_users(config, arena, request);
+	add_users(config, shares, arena, request);
 }
 
 struct rule_row {

@@ -3,10 +3,13 @@
 #include "runtime/image/image.h"
 #include "runtime/net/net.h"
 #include "runtime/run_config.h"
+#include "runtime/shares.h"
 
-/* The file systems, devices and files every container gets, as Docker's have them. */
+/* The file systems, devices and files every container gets, as Docker's have them. shares: NULL
+ * where they have not been opened. */
 void spec_mounts_add(const struct run_config *config, const struct image_config *image,
-		     struct arena *arena, Katavm__Agent__V1__CreateContainerRequest *request);
+		     const struct shares *shares, struct arena *arena,
+		     Katavm__Agent__V1__CreateContainerRequest *request);
 void spec_devices_add(const struct run_config *config, struct arena *arena,
 		      Katavm__Agent__V1__CreateContainerRequest *request);
 /* net: NULL for none. */

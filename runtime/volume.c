@@ -75,7 +75,7 @@ static void remove_tree(int folder, const char *name)
 	char path[PATH_MAX];
 
 	if (snprintf(path, sizeof path, "/proc/self/fd/%d/%s", folder, name) < (int)sizeof path)
-		(void)nftw(path, remove_one, 32, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+		(void)nftw(path, remove_one, 32, FTW_DEPTH | FTW_PHYS);
 }
 
 static int make_hidden(int folder, struct json_object *labels, char hidden[32])
@@ -174,6 +174,33 @@ int volume_open(const char *root, const char *name, struct volume *out, struct e
 		return fail(err, data, "open its data", name);
 	*out = (struct volume){ .fd = data, .lock_fd = take_fd(&lock), .made = made };
 	return 0;
+}
+
+static bool is_empty(int folder)
+{
+	int fd = sys_open(folder, ".", O_RDONLY | O_DIRECTORY, 0);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *file;
+	bool empty = dir;
+
+	while (empty && (file = readdir(dir)))
+		empty = strcmp(file->d_name, ".") == 0 || strcmp(file->d_name, "..") == 0;
+	if (dir)
+		(void)closedir(dir);
+	else
+		own_fd_release(&fd);
+	return empty;
+}
+
+/* Two containers that start at once do not both copy: who makes the file does. */
+bool volume_wants_content(const struct volume *volume)
+{
+	own_fd made = -1;
+
+	if (!is_empty(volume->fd))
+		return false;
+	made = sys_open(volume->fd, "../filled", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+	return made >= 0;
 }
 
 void volume_close(struct volume *volume)

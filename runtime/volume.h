@@ -10,6 +10,7 @@
  *
  *   volumes/NAME/data          what the containers see
  *   volumes/NAME/volume.json   its labels
+ *   volumes/NAME/filled        it has been offered what an image has in its place
  *
  * Whoever uses a volume holds a shared lock on its volume.json; who removes it needs all of the
  * lock.
@@ -19,6 +20,10 @@ struct volume {
 	int lock_fd; /* keep it open for as long as the volume is in use */
 	bool made;   /* it was not there before */
 };
+
+/* Once in the life of a volume, and only if it is empty then, this is true: what the image has at
+ * its place is to be copied into it now. */
+bool volume_wants_content(const struct volume *volume);
 
 /* The volume of that name, made when it is missing. Close both descriptors with volume_close. */
 int volume_open(const char *root, const char *name, struct volume *out, struct error *err);
