@@ -157,6 +157,52 @@ static int read_disks(const struct key *key, struct json_object *value, void *ou
 	return 0;
 }
 
+static int read_cache(const struct key *key, struct json_object *value, void *out,
+		      struct error *err)
+{
+	static const char *const names[] = { [VMM_CACHE_AUTO] = "auto",
+					     [VMM_CACHE_ALWAYS] = "always",
+					     [VMM_CACHE_NEVER] = "never" };
+	const char *text = json_object_get_string(value);
+
+	for (unsigned i = 0; text && i < sizeof names / sizeof *names; i++)
+		if (strcmp(names[i], text) == 0) {
+			memcpy((char *)out + key->offset, &i, sizeof i);
+			return 0;
+		}
+	return wrong(key, "\"auto\", \"always\" or \"never\"", err);
+}
+
+static const struct key share_keys[] = {
+	{ "path", read_text, FIELD(config_share, path), 0, 0 },
+	{ "tag", read_text, FIELD(config_share, tag), 0, 0 },
+	{ "readonly", read_bool, FIELD(config_share, read_only), 0, 0 },
+	{ "cache", read_cache, FIELD(config_share, cache), 0, 0 },
+	{ 0 },
+};
+
+static int read_shares(const struct key *key, struct json_object *value, void *out,
+		       struct error *err)
+{
+	struct config_json *config = out;
+
+	if (!json_object_is_type(value, json_type_array) ||
+	    json_object_array_length(value) > VMM_MAX_SHARES)
+		return error_set(err, -EINVAL, "\"%s\" must be an array of at most %d shares",
+				 key->name, VMM_MAX_SHARES);
+	config->share_count = json_object_array_length(value);
+	for (size_t i = 0; i < config->share_count; i++) {
+		int r = read_object(share_keys, "a share", json_object_array_get_idx(value, i),
+				    &config->shares[i], err);
+
+		if (r < 0)
+			return r;
+		if (!config->shares[i].path[0] || !config->shares[i].tag[0])
+			return error_set(err, -EINVAL, "a share needs a \"path\" and a \"tag\"");
+	}
+	return 0;
+}
+
 static const struct key net_keys[] = {
 	{ "tap", read_text, FIELD(config_net, tap), 0, 0 },
 	{ "mac", read_text, FIELD(config_net, mac), 0, 0 },
@@ -269,6 +315,7 @@ static const struct key top_keys[] = {
 	{ "shared_memory", read_bool, FIELD(config_json, shared_memory), 0, 0 },
 	{ "console", read_console, FIELD(config_json, console), 0, 0 },
 	{ "disks", read_disks, 0, 0, 0, 0 },
+	{ "shares", read_shares, 0, 0, 0, 0 },
 	{ "net", read_nets, 0, 0, 0, 0 },
 	{ "vsock", read_vsock, 0, 0, 0, 0 },
 	{ 0 },

@@ -26,6 +26,13 @@ struct config_net {
 	uint8_t address[VMM_MAC_SIZE]; /* what mac says */
 };
 
+struct config_share {
+	char path[PATH_MAX];
+	char tag[VMM_TAG_SIZE + 1];
+	bool read_only;
+	unsigned cache; /* enum vmm_cache */
+};
+
 struct config_json {
 	char kernel[PATH_MAX], initramfs[PATH_MAX]; /* initramfs may be "" */
 	char cmdline[VMM_CMDLINE_SIZE];
@@ -39,6 +46,8 @@ struct config_json {
 	struct config_disk disks[VMM_MAX_DISKS];
 	size_t net_count;
 	struct config_net nets[VMM_MAX_NETS];
+	size_t share_count;
+	struct config_share shares[VMM_MAX_SHARES];
 	struct config_port listen[CONFIG_MAX_PORTS];  /* the socket is made; who connects reaches
 							 the guest's port */
 	struct config_port connect[CONFIG_MAX_PORTS]; /* who connects from the guest to the host's

@@ -123,6 +123,28 @@ static int open_nets(const struct config_json *from, struct vmm_config *to, stru
 	return 0;
 }
 
+static int open_shares(const struct config_json *from, struct vmm_config *to, struct error *err)
+{
+	for (size_t i = 0; i < from->share_count; i++) {
+		const struct config_share *share = &from->shares[i];
+		const char *slash = strrchr(share->path, '/');
+		struct vmm_share *out = &to->shares[i];
+		int fd = open_path("share", share->path, O_PATH, err);
+
+		if (fd < 0)
+			return fd;
+		out->fd = fd;
+		out->read_only = share->read_only;
+		out->cache = (enum vmm_cache)share->cache;
+		memcpy(out->tag, share->tag, sizeof out->tag);
+		/* of no meaning for a folder */
+		(void)snprintf(out->file_name, sizeof out->file_name, "%.255s",
+			       slash ? slash + 1 : share->path);
+		to->share_count++;
+	}
+	return 0;
+}
+
 static int unix_socket(const char *path, struct sockaddr_un *address, struct error *err)
 {
 	int fd;
@@ -251,6 +273,8 @@ static int run(struct standalone *alone, struct error *err)
 		r = alone->control_fd < 0 ? alone->control_fd : 0;
 	}
 	if (r == 0)
+		r = open_shares(&alone->config, &config, err);
+	if (r == 0)
 		r = vmm_create(&alone->vmm, err);
 	if (r == 0)
 		r = vmm_start(alone->vmm, &config, err);
@@ -277,6 +301,8 @@ static int usage(FILE *out, int status)
 	    "   \"spare_slots\": 0, \"control\": \"vm.sock\",\n"
 	    "   \"net\": [{\"tap\": \"tap0\", \"mac\": \"02:00:00:00:00:01\", \"mtu\": 1500, "
 	    "\"queues\": 1}],\n"
+	    "   \"shares\": [{\"path\": \"/srv\", \"tag\": \"srv\", \"readonly\": false, "
+	    "\"cache\": \"auto\"}],\n"
 	    "   \"vsock\": {\"listen\": [{\"port\": 5000, \"path\": \"in.sock\"}],\n"
 	    "             \"connect\": [{\"port\": 1024, \"path\": \"out.sock\"}]}}\n\n"
 	    "Only \"kernel\" is needed. Who connects to in.sock reaches the guest's port; when the "

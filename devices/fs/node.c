@@ -326,15 +326,23 @@ int fs_node_dir(struct fs *fs, struct fs_node *node)
 	return find_dir(fs, node, MAX_DEPTH_STEPS);
 }
 
+/* A descriptor of the node that is there already, wherever the host has moved it; or negative. */
+static int open_fd(const struct fs *fs, const struct fs_node *node)
+{
+	if (node->handles)
+		return node->handles->fd;
+	return node->dir_slot >= 0 ? fs->dirs[node->dir_slot].fd : -EBADF;
+}
+
 int fs_node_place(struct fs *fs, struct fs_node *node, struct fs_place *out)
 {
-	int dir;
+	int dir = open_fd(fs, node);
 
 	*out = (struct fs_place){ .flags = AT_SYMLINK_NOFOLLOW };
-	if (fs->is_file || node->handles) {
-		if (node == fs->root)
+	if (fs->is_file || dir >= 0) {
+		if (fs->is_file && node == fs->root)
 			return -EPERM;
-		fs_number(fs->is_file ? fs->config.root_fd : node->handles->fd, out->number);
+		fs_number(fs->is_file ? fs->config.root_fd : dir, out->number);
 		out->dir = fs->config.self_fd;
 		out->name = out->number;
 		out->flags = 0;
@@ -362,8 +370,8 @@ int fs_node_stat(struct fs *fs, struct fs_node *node, struct statx *out)
 		out->stx_blocks = 0;
 		return r;
 	}
-	if (node->handles)
-		return fs_stat_at(node->handles->fd, "", AT_EMPTY_PATH, out);
+	if (open_fd(fs, node) >= 0)
+		return fs_stat_at(open_fd(fs, node), "", AT_EMPTY_PATH, out);
 	r = fs_node_place(fs, node, &place);
 	if (r == 0)
 		r = fs_stat_at(place.dir, place.name, place.flags, out);

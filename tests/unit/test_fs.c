@@ -274,6 +274,9 @@ Test(fs, renames_and_what_the_host_renames)
 	/* outside: the folder stays open for a while and is still itself */
 	cr_assert_eq(rename(host_path(&client, "e"), "/tmp/katavm-moved-away"), 0);
 	cr_assert_eq(client_lookup(&client, 1, "e", &other), -ENOENT);
+	cr_assert_eq(client_getattr(&client, folder, NULL), 0, "as a process in it has it");
+	cr_assert_eq(client_open_file(&client, folder, FUSE_OPENDIR, 0, &other), 0);
+	cr_assert_eq(client_release(&client, folder, other), 0);
 	cr_assert_eq(rename("/tmp/katavm-moved-away", host_path(&client, "back")), 0);
 	cr_assert_eq(client_lookup(&client, 1, "back", &other), 0);
 	cr_assert_eq(other, folder);

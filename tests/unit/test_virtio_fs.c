@@ -1,0 +1,184 @@
+/* The front of a share and its server in a process of its own, with a guest that breaks the rules.
+ */
+#include "guest.h"
+
+#include "devices/fs/channel.h"
+#include "devices/fs/server.h"
+#include "devices/virtio_fs.h"
+#include <fcntl.h>
+#include <linux/fuse.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+enum { REQUESTS = 1, IN = GUEST_DATA, OUT = GUEST_DATA + 0x1000 };
+
+static struct guest guest;
+static struct virtio_fs_link *link_to_server;
+static struct io *link_io;
+static pid_t server;
+static bool is_gone;
+static char folder[] = "/tmp/katavm-virtio-fs-XXXXXX";
+
+static void gone(void *context)
+{
+	(void)context;
+	is_gone = true;
+}
+
+static int start_server(void)
+{
+	struct fs_message share = { .kind = FS_MESSAGE_SHARE };
+	int pair[2], root;
+
+	cr_assert(mkdtemp(folder));
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	server = fork();
+	if (server == 0) {
+		struct error err = { 0 };
+
+		(void)close(pair[0]);
+		_exit(fs_server_run(pair[1], &err) < 0);
+	}
+	close(pair[1]);
+	root = open(folder, O_PATH | O_CLOEXEC);
+	cr_assert_eq(fs_message_send(pair[0], &share, &root, 1), 0);
+	close(root);
+	return pair[0];
+}
+
+static void open_guest(void)
+{
+	struct virtio_fs_config config = { .tag = "share", .request_queues = 1 };
+	int ram = memfd_create("ram", MFD_CLOEXEC);
+	struct virtio_device *device;
+	int socket = start_server();
+
+	cr_assert_eq(ftruncate(ram, GUEST_RAM), 0);
+	cr_assert_neq(
+	    mmap(guest_ram, GUEST_RAM, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, ram, 0),
+	    MAP_FAILED);
+	/* the guest's loop is made with the device, which wants the link: a loop first */
+	cr_assert_eq(io_create(&(struct io_config){ .backend = IO_BACKEND_AUTO }, &link_io), 0);
+	cr_assert_eq(virtio_fs_link_create(link_io, socket, gone, NULL, &link_to_server), 0);
+	config.link = link_to_server;
+	cr_assert_eq(virtio_fs_create(&config, &device), 0);
+	guest_open(&guest, device);
+	cr_assert_eq(virtio_fs_link_memory(link_to_server, ram, GUEST_RAM, &guest.mem), 0);
+	close(ram);
+}
+
+static void close_guest(void)
+{
+	char command[64];
+
+	guest_close(&guest);
+	virtio_fs_link_destroy(link_to_server);
+	io_destroy(link_io);
+	kill(server, SIGKILL);
+	(void)waitpid(server, NULL, 0);
+	(void)snprintf(command, sizeof command, "rm -rf %s", folder);
+	cr_assert_eq(system(command), 0); /* NOLINT(cert-env33-c): a test's own folder */
+}
+
+/* A request of `size` bytes behind its header; waits for the answer. Returns its error. */
+static int ask(uint32_t opcode, const void *body, uint32_t size)
+{
+	struct fuse_in_header in = { .len = (uint32_t)sizeof in + size,
+				     .opcode = opcode,
+				     .unique = 7,
+				     .nodeid = FUSE_ROOT_ID };
+	struct fuse_out_header out;
+
+	memcpy(guest_ram + IN, &in, sizeof in);
+	memcpy(guest_ram + IN + sizeof in, body, size);
+	guest_set_desc(REQUESTS, 0, IN, in.len, VRING_DESC_F_NEXT, 1);
+	guest_set_desc(REQUESTS, 1, OUT, 4096, VRING_DESC_F_WRITE, 0);
+	guest_offer(&guest, REQUESTS, 0);
+	guest_kick(&guest, REQUESTS);
+	cr_assert_geq(guest_wait(&guest, REQUESTS).len, sizeof out);
+	memcpy(&out, guest_ram + OUT, sizeof out);
+	cr_assert_eq(out.unique, 7);
+	return out.error;
+}
+
+static void begin(uint64_t features)
+{
+	struct fuse_init_in init = { .major = 7, .minor = 38 };
+
+	cr_assert_eq(guest_start(&guest, features), 15);
+	cr_assert_eq(ask(FUSE_INIT, &init, sizeof init), 0);
+}
+
+Test(virtio_fs, requests_are_answered_by_the_server, .timeout = 60)
+{
+	struct fuse_getattr_in get = { 0 };
+	char tag[36] = "";
+
+	open_guest();
+	for (uint32_t i = 0; i < sizeof tag; i += 4)
+		virtio_mmio_read(guest.mmio, 0x100 + i, tag + i, 4);
+	cr_assert_str_eq(tag, "share");
+	cr_assert_eq(guest_read(&guest, 0x100 + 36), 1);
+	begin(0);
+	cr_assert_eq(ask(FUSE_GETATTR, &get, sizeof get), 0);
+	cr_assert(guest_interrupt(&guest) & VIRTIO_MMIO_INT_VRING);
+	/* a reset forgets the session, and the next one begins anew */
+	begin(UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX);
+	cr_assert_eq(ask(FUSE_GETATTR, &get, sizeof get), 0);
+	close_guest();
+}
+
+Test(virtio_fs, a_guest_that_breaks_the_rules_breaks_its_queue, .timeout = 60)
+{
+	struct fuse_getattr_in get = { 0 };
+
+	open_guest();
+	begin(0);
+	guest_desc(REQUESTS)[0] = (struct vring_desc){ UINT64_C(1) << 40, 4096, 0, 0 };
+	guest_offer(&guest, REQUESTS, 0);
+	guest_kick(&guest, REQUESTS);
+	while (!(guest_read(&guest, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET))
+		cr_assert_eq(io_turn(link_io, 10), 0);
+	begin(0);
+	cr_assert_eq(ask(FUSE_GETATTR, &get, sizeof get), 0);
+	/* an index that jumps */
+	__atomic_store_n(&guest_avail(REQUESTS)[1], 999, __ATOMIC_RELEASE);
+	guest_kick(&guest, REQUESTS);
+	while (!(guest_read(&guest, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET))
+		cr_assert_eq(io_turn(link_io, 10), 0);
+	begin(0);
+	close_guest();
+}
+
+Test(virtio_fs, reset_with_a_request_on_its_way, .timeout = 60)
+{
+	open_guest();
+	begin(0);
+	for (int i = 0; i < 50; i++) {
+		struct fuse_in_header in = { .len = sizeof in, .opcode = FUSE_SYNCFS + 0U };
+
+		memcpy(guest_ram + IN, &in, sizeof in);
+		guest_set_desc(REQUESTS, 0, IN, sizeof in, VRING_DESC_F_NEXT, 1);
+		guest_set_desc(REQUESTS, 1, OUT, 4096, VRING_DESC_F_WRITE, 0);
+		guest_offer(&guest, REQUESTS, 0);
+		guest_kick(&guest, REQUESTS);
+		begin(0);
+	}
+	close_guest();
+}
+
+Test(virtio_fs, a_server_that_dies_is_told_of, .timeout = 60)
+{
+	open_guest();
+	begin(0);
+	kill(server, SIGKILL);
+	while (!is_gone)
+		cr_assert_eq(io_turn(link_io, 10), 0);
+	guest_write(&guest, VIRTIO_MMIO_STATUS, 0); /* and a reset does not wait for it */
+	cr_assert_eq(guest_read(&guest, VIRTIO_MMIO_STATUS), 0);
+	close_guest();
+}
