@@ -46,7 +46,7 @@ static void link_is_gone(struct virtio_fs_link *link)
 /* 1: one was handled. 0: none is there (with wait false). -EPIPE: the server is gone. */
 static int take_message(struct virtio_fs_link *link, bool wait)
 {
-	int fds[FS_MESSAGE_MAX_FDS];
+	int fds[PACKET_MAX_FDS];
 	struct fs_message message;
 	struct virtio_fs *fs;
 	size_t count;
@@ -130,7 +130,7 @@ static int activate(struct virtio_device *device)
 {
 	const struct virtio_fs *fs = (const struct virtio_fs *)(void *)device;
 	struct fs_message message = { .kind = FS_MESSAGE_START, .share = fs->share };
-	int fds[FS_MESSAGE_MAX_FDS] = { device->irq_fd };
+	int fds[PACKET_MAX_FDS] = { device->irq_fd };
 
 	message.body.start.queue_count = fs->type.queue_count;
 	message.body.start.event_index = device->driver_features >> VIRTIO_RING_F_EVENT_IDX & 1;

@@ -1,10 +1,10 @@
 #include "vmm/control.h"
 #include "base/check.h"
 #include "base/own.h"
+#include "base/packet.h"
 #include "base/sys.h"
 
 #include <string.h>
-#include <sys/socket.h>
 
 enum { MIN_MEMORY_MIB = 32, MAX_MEMORY_MIB = 4 << 20, NO_FDS = 0, ONE_FD = 1, START_FDS = -1 };
 
@@ -131,79 +131,27 @@ int control_parse(const void *packet, size_t size, size_t fd_count, struct contr
 	return 0;
 }
 
-union fd_buffer {
-	struct cmsghdr header; /* for its alignment */
-	uint8_t bytes[CMSG_SPACE(sizeof(int) * CONTROL_MAX_FDS)];
-};
-
 int control_send(int socket, const struct control_message *message, const int *fds, size_t fd_count)
 {
-	union fd_buffer control = { .bytes = { 0 } };
-	struct iovec bytes = { .iov_base = (void *)(uintptr_t)message,
-			       .iov_len = HEADER_SIZE + shapes[message->kind].body_size };
-	struct msghdr packet = { .msg_iov = &bytes, .msg_iovlen = 1 };
-	long r;
-
-	if (fd_count > 0) {
-		struct cmsghdr *header;
-
-		packet.msg_control = control.bytes;
-		packet.msg_controllen = CMSG_SPACE(sizeof(int) * fd_count);
-		header = CMSG_FIRSTHDR(&packet);
-		CHECK(header);
-		header->cmsg_level = SOL_SOCKET;
-		header->cmsg_type = SCM_RIGHTS;
-		header->cmsg_len = CMSG_LEN(sizeof(int) * fd_count);
-		memcpy(CMSG_DATA(header), fds, sizeof(int) * fd_count);
-	}
-	r = SYS_RETRY(sendmsg, socket, &packet, MSG_NOSIGNAL);
-	return r < 0 ? (int)r : 0;
+	return packet_send(socket, message, HEADER_SIZE + shapes[message->kind].body_size, fds,
+			   fd_count);
 }
 
-static size_t take_fds(struct msghdr *packet, int fds[CONTROL_MAX_FDS])
-{
-	size_t count = 0;
-
-	for (struct cmsghdr *header = CMSG_FIRSTHDR(packet); header;
-	     header = CMSG_NXTHDR(packet, header)) {
-		size_t size = header->cmsg_len - CMSG_LEN(0);
-
-		if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
-			continue;
-		memcpy(fds + count, CMSG_DATA(header), size); /* the buffer bounds the sum */
-		count += size / sizeof(int);
-	}
-	return count;
-}
-
-int control_receive(int socket, bool wait, struct control_message *out, int fds[CONTROL_MAX_FDS],
+int control_receive(int socket, bool wait, struct control_message *out, int fds[PACKET_MAX_FDS],
 		    size_t *fd_count)
 {
-	union fd_buffer control;
 	struct control_message buffer;
-	struct iovec bytes = { .iov_base = &buffer, .iov_len = sizeof buffer };
-	struct msghdr packet = { .msg_iov = &bytes,
-				 .msg_iovlen = 1,
-				 .msg_control = control.bytes,
-				 .msg_controllen = sizeof control.bytes };
-	long n = SYS_RETRY(recvmsg, socket, &packet, MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT));
-	size_t count;
+	long n = packet_receive(socket, wait, &buffer, sizeof buffer, fds, fd_count);
 	int r;
 
-	if (n == 0 || n == -ECONNRESET)
-		return 0;
-	if (n < 0)
+	if (n <= 0)
 		return (int)n;
-	count = take_fds(&packet, fds);
-	r = packet.msg_flags & (MSG_TRUNC | MSG_CTRUNC)
-		? -EPROTO
-		: control_parse(&buffer, (size_t)n, count, out);
+	r = control_parse(&buffer, (size_t)n, *fd_count, out);
 	if (r < 0) {
-		for (size_t i = 0; i < count; i++)
+		for (size_t i = 0; i < *fd_count; i++)
 			close_fd(&fds[i]);
 		return r;
 	}
-	*fd_count = count;
 	return 1;
 }
 
@@ -301,7 +249,7 @@ static void unpack_shares(const struct control_start *start, const int *fds, str
 }
 
 int control_pack_config(const struct vmm_config *config, int kvm_fd, struct control_message *out,
-			int fds[CONTROL_MAX_FDS], size_t *fd_count, struct error *err)
+			int fds[PACKET_MAX_FDS], size_t *fd_count, struct error *err)
 {
 	struct control_start *start = &out->body.start;
 	int r = check_config(config, err);

@@ -1,5 +1,6 @@
 #pragma once
 #include "base/error.h"
+#include "base/packet.h"
 #include "vmm/vmm.h"
 
 /*
@@ -25,8 +26,6 @@ enum control_kind {
 	CONTROL_DISK_DONE, /* answer to these three */
 	CONTROL_KINDS,
 };
-
-enum { CONTROL_MAX_FDS = VMM_MAX_DISKS + VMM_MAX_NETS * VMM_MAX_NET_PAIRS + 5 };
 
 struct control_start {
 	uint64_t memory_mib, memory_max_mib;
@@ -85,11 +84,11 @@ int control_send(int socket, const struct control_message *message, const int *f
 		 size_t fd_count);
 /* 1: a message, with *fd_count descriptors in fds, which are the caller's now. 0: the other side is
  * gone. -EAGAIN: nothing there (with wait false). -EPROTO: not a message. */
-int control_receive(int socket, bool wait, struct control_message *out, int fds[CONTROL_MAX_FDS],
+int control_receive(int socket, bool wait, struct control_message *out, int fds[PACKET_MAX_FDS],
 		    size_t *fd_count);
 
 /* struct vmm_config to message and list of descriptors (borrowed) and back. */
 int control_pack_config(const struct vmm_config *config, int kvm_fd, struct control_message *out,
-			int fds[CONTROL_MAX_FDS], size_t *fd_count, struct error *err);
+			int fds[PACKET_MAX_FDS], size_t *fd_count, struct error *err);
 void control_unpack_config(const struct control_start *start, const int *fds, int *kvm_fd,
 			   struct vmm_config *out);

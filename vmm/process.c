@@ -52,7 +52,7 @@ static void describe_death(const struct vmm *vmm, char *text, size_t size)
 static int start_vm(struct vmm *vmm, const struct vmm_config *config, struct error *err)
 {
 	struct control_message message;
-	int fds[CONTROL_MAX_FDS], r;
+	int fds[PACKET_MAX_FDS], r;
 	char text[128];
 	size_t count;
 
@@ -148,7 +148,7 @@ static void fill_death(const struct vmm *vmm, struct vmm_event *event)
 static bool receive_event(struct vmm *vmm, struct vmm_event *event)
 {
 	struct control_message message;
-	int fds[CONTROL_MAX_FDS], r;
+	int fds[PACKET_MAX_FDS], r;
 	size_t count;
 
 	r = control_receive(vmm->socket, false, &message, fds, &count);
@@ -232,7 +232,7 @@ static int keep_event(struct vmm *vmm, const struct vmm_event *event)
 static int ask(struct vmm *vmm, struct control_message *message, const int *fd,
 	       enum control_kind answer, const char *what, struct error *err)
 {
-	int fds[CONTROL_MAX_FDS], r;
+	int fds[PACKET_MAX_FDS], r;
 	size_t count;
 
 	r = control_send(vmm->socket, message, fd, fd ? 1 : 0);

@@ -143,7 +143,7 @@ static void on_readable(struct io_op *op, int result)
 {
 	struct server *server = container_of(op, struct server, readable);
 	struct control_message message;
-	int fds[CONTROL_MAX_FDS], r;
+	int fds[PACKET_MAX_FDS], r;
 	size_t count;
 
 	(void)result;
@@ -161,7 +161,7 @@ static void on_readable(struct io_op *op, int result)
 static int build(struct server *server, struct error *err)
 {
 	struct control_message message;
-	int fds[CONTROL_MAX_FDS], kvm_fd, r;
+	int fds[PACKET_MAX_FDS], kvm_fd, r;
 	struct vmm_config config;
 	size_t count;
 

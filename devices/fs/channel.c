@@ -1,54 +1,14 @@
 #include "devices/fs/channel.h"
-#include "base/check.h"
 #include "base/own.h"
+#include "base/packet.h"
 #include "base/sys.h"
 #include "devices/fs/fs.h"
 
 #include <string.h>
-#include <sys/socket.h>
-
-union fd_buffer {
-	struct cmsghdr header; /* for its alignment */
-	uint8_t bytes[CMSG_SPACE(sizeof(int) * FS_MESSAGE_MAX_FDS)];
-};
 
 int fs_message_send(int socket, const struct fs_message *message, const int *fds, size_t count)
 {
-	union fd_buffer control = { .bytes = { 0 } };
-	struct iovec bytes = { .iov_base = (void *)(uintptr_t)message, .iov_len = sizeof *message };
-	struct msghdr packet = { .msg_iov = &bytes, .msg_iovlen = 1 };
-	long r;
-
-	if (count > 0) {
-		struct cmsghdr *header;
-
-		packet.msg_control = control.bytes;
-		packet.msg_controllen = CMSG_SPACE(sizeof(int) * count);
-		header = CMSG_FIRSTHDR(&packet);
-		CHECK(header);
-		header->cmsg_level = SOL_SOCKET;
-		header->cmsg_type = SCM_RIGHTS;
-		header->cmsg_len = CMSG_LEN(sizeof(int) * count);
-		memcpy(CMSG_DATA(header), fds, sizeof(int) * count);
-	}
-	r = SYS_RETRY(sendmsg, socket, &packet, MSG_NOSIGNAL);
-	return r < 0 ? (int)r : 0;
-}
-
-static size_t take_fds(struct msghdr *packet, int fds[FS_MESSAGE_MAX_FDS])
-{
-	size_t count = 0;
-
-	for (struct cmsghdr *header = CMSG_FIRSTHDR(packet); header;
-	     header = CMSG_NXTHDR(packet, header)) {
-		size_t size = header->cmsg_len - CMSG_LEN(0);
-
-		if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
-			continue;
-		memcpy(fds + count, CMSG_DATA(header), size); /* the buffer bounds the sum */
-		count += size / sizeof(int);
-	}
-	return count;
+	return packet_send(socket, message, sizeof *message, fds, count);
 }
 
 static bool memory_is_valid(const struct fs_message *message)
@@ -89,31 +49,19 @@ static bool is_valid(const struct fs_message *message, size_t fd_count)
 	return false;
 }
 
-int fs_message_receive(int socket, bool wait, struct fs_message *out, int fds[FS_MESSAGE_MAX_FDS],
+int fs_message_receive(int socket, bool wait, struct fs_message *out, int fds[PACKET_MAX_FDS],
 		       size_t *count)
 {
-	union fd_buffer control;
 	struct fs_message buffer;
-	struct iovec bytes = { .iov_base = &buffer, .iov_len = sizeof buffer };
-	struct msghdr packet = { .msg_iov = &bytes,
-				 .msg_iovlen = 1,
-				 .msg_control = control.bytes,
-				 .msg_controllen = sizeof control.bytes };
-	long n = SYS_RETRY(recvmsg, socket, &packet, MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT));
-	size_t there;
+	long n = packet_receive(socket, wait, &buffer, sizeof buffer, fds, count);
 
-	if (n == 0 || n == -ECONNRESET)
-		return 0;
-	if (n < 0)
+	if (n <= 0)
 		return (int)n;
-	there = take_fds(&packet, fds);
-	if (n != sizeof buffer || (packet.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
-	    !is_valid(&buffer, there)) {
-		for (size_t i = 0; i < there; i++)
+	if (n != sizeof buffer || !is_valid(&buffer, *count)) {
+		for (size_t i = 0; i < *count; i++)
 			close_fd(&fds[i]);
 		return -EPROTO;
 	}
 	*out = buffer;
-	*count = there;
 	return 1;
 }

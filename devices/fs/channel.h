@@ -1,5 +1,6 @@
 #pragma once
 #include "base/gmem.h"
+#include "base/packet.h"
 #include "devices/virtio.h"
 
 /*
@@ -13,7 +14,6 @@
 enum {
 	FS_MAX_SHARES = 16,
 	FS_MAX_QUEUES = VIRTIO_MAX_QUEUES,
-	FS_MESSAGE_MAX_FDS = FS_MAX_QUEUES + 1,
 	FS_FILE_NAME_SIZE = 256,
 };
 
@@ -53,5 +53,5 @@ struct fs_message {
 int fs_message_send(int socket, const struct fs_message *message, const int *fds, size_t count);
 /* 1: a message, with its descriptors, which are the caller's now. 0: the other end is gone.
  * -EAGAIN: nothing there (with wait false). -EPROTO: not a message, or not so many descriptors. */
-int fs_message_receive(int socket, bool wait, struct fs_message *out, int fds[FS_MESSAGE_MAX_FDS],
+int fs_message_receive(int socket, bool wait, struct fs_message *out, int fds[PACKET_MAX_FDS],
 		       size_t *count);

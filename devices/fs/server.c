@@ -339,7 +339,7 @@ static int handle(struct server *server, const struct fs_message *message, int *
 /* 1: the other end is gone. 0: nothing more now. */
 static int receive_all(struct server *server, struct error *err)
 {
-	int fds[FS_MESSAGE_MAX_FDS], r;
+	int fds[PACKET_MAX_FDS], r;
 	struct fs_message message;
 	size_t count;
 

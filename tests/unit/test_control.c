@@ -119,7 +119,7 @@ Test(control, amounts_of_memory_are_judged)
 
 Test(control, over_a_socket)
 {
-	int pair[2], fds[CONTROL_MAX_FDS], kvm_fd;
+	int pair[2], fds[PACKET_MAX_FDS], kvm_fd;
 	struct vmm_config config = { .vcpu_count = 2,
 				     .memory_mib = 64,
 				     .kernel_fd = 0,
@@ -161,7 +161,7 @@ Test(control, over_a_socket)
 Test(control, nonsense_leaks_nothing)
 {
 	struct control_message message = { .kind = CONTROL_BIND };
-	int pair[2], fds[CONTROL_MAX_FDS], before, after;
+	int pair[2], fds[PACKET_MAX_FDS], before, after;
 	int two[2] = { 0, 1 };
 	size_t count;
 
@@ -181,7 +181,7 @@ Test(control, config_errors)
 {
 	struct vmm_config config = { .vcpu_count = 33, .memory_mib = 64 };
 	struct control_message message;
-	int fds[CONTROL_MAX_FDS];
+	int fds[PACKET_MAX_FDS];
 	struct error err;
 	size_t count;
 
