@@ -22,6 +22,14 @@ static bool is_empty_slot(int slots, const char *name)
 	return SYS(faccessat, slots, path, F_OK, AT_SYMLINK_NOFOLLOW) == -ENOENT;
 }
 
+/* Before there is a device that brings memory: what comes is used at once, as memory that can be
+ * taken away again as far as the kernel can do without it for itself. */
+static void accept_memory(int sysfs)
+{
+	(void)paths_set(sysfs, "module/memory_hotplug/parameters/online_policy", "auto-movable");
+	(void)paths_set(sysfs, "devices/system/memory/auto_online_blocks", "online");
+}
+
 int devices_look(void)
 {
 	own_fd sysfs = kernel_mount_detached("sysfs", 0);
@@ -38,6 +46,7 @@ int devices_look(void)
 		(void)close(slots);
 		return -ENOMEM;
 	}
+	accept_memory(sysfs);
 	while ((entry = readdir(dir)))
 		if (is_empty_slot(slots, entry->d_name)) /* -ENODEV: it is still empty */
 			(void)paths_set(sysfs, "bus/platform/drivers/virtio-mmio/bind",

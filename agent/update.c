@@ -8,8 +8,6 @@
 #include "agent/cgroup.h"
 #include "agent/container.h"
 #include "agent/devices.h"
-#include "agent/kernel.h"
-#include "agent/paths.h"
 #include "base/container_of.h"
 #include "base/own.h"
 #include "base/sys.h"
@@ -31,18 +29,6 @@ static uint64_t guest_memory(void)
 	struct sysinfo info;
 
 	return SYS(sysinfo, &info) < 0 ? 0 : (uint64_t)info.totalram * info.mem_unit;
-}
-
-/* Memory that comes is used at once: what can be taken away again as far as the kernel can do
- * without it for itself. */
-static void accept_memory(void)
-{
-	own_fd sysfs = kernel_mount_detached("sysfs", 0);
-
-	if (sysfs < 0)
-		return;
-	(void)paths_set(sysfs, "module/memory_hotplug/parameters/online_policy", "auto-movable");
-	(void)paths_set(sysfs, "devices/system/memory/auto_online_blocks", "online");
 }
 
 static void apply(struct update *update, const struct container *container)
@@ -117,7 +103,6 @@ void update_container(struct agent *agent, const message_update *message, struct
 	update->agent = agent;
 	update->call = call;
 	update->message = message;
-	accept_memory();
 	(void)devices_look();
 	on_time(&update->timer);
 }

@@ -145,13 +145,21 @@ static void fill_death(const struct vmm *vmm, struct vmm_event *event)
 	describe_death(vmm, event->text, sizeof event->text);
 }
 
+/* To a question that was given up: a VMM may stand still for longer than anybody waits. */
+static bool is_late_answer(enum control_kind kind)
+{
+	return kind == CONTROL_DUMPED || kind == CONTROL_STATS_ARE || kind == CONTROL_MEMORY_IS;
+}
+
 static bool receive_event(struct vmm *vmm, struct vmm_event *event)
 {
 	struct control_message message;
 	int fds[PACKET_MAX_FDS], r;
 	size_t count;
 
-	r = control_receive(vmm->socket, false, &message, fds, &count);
+	do
+		r = control_receive(vmm->socket, false, &message, fds, &count);
+	while (r == 1 && is_late_answer((enum control_kind)message.kind));
 	if (r == -EAGAIN)
 		return false;
 	if (r == 1 && message.kind == CONTROL_EVENT)
@@ -249,7 +257,7 @@ static int ask(struct vmm *vmm, struct control_message *message, const int *fd,
 		else if (r == 1 && message->kind == answer)
 			return 0;
 		else if (r == 1)
-			r = -EPROTO;
+			r = is_late_answer((enum control_kind)message->kind) ? 0 : -EPROTO;
 	}
 	return error_set(err, r, "VMM: %s: %s", what, sys_text(r));
 }

@@ -70,13 +70,15 @@ said_of_it() { # REGEX, within some minutes
 	cat errors
 	return 1
 }
-start --watchdog 20
+start --watchdog 20 --name clock
 kill -STOP "$vmm"
+expect_failure "a VMM that stands still cannot be asked" 1 "does not answer" katavm update -m 600m clock
 check "a guest that does not answer is told of" said_of_it 'has not answered for 20 seconds'
 check "its katavm waits for it" kill -0 "$pid"
 kill -CONT "$vmm"
 check "it answers again, which is told, too" said_of_it 'answers again'
-check "it works" agrees
+check "it works, though an answer came late" agrees
+check "and can be asked" katavm update -m 650m clock
 check "and ends" end
 
 start --watchdog 20 --watchdog-kill
