@@ -1,6 +1,7 @@
 /* The flags of `katavm run` about networks. */
 #include "runtime/run_config.h"
 
+#include "runtime/net/netns.h"
 #include "runtime/net/network.h"
 #include "runtime/net/publish.h"
 
@@ -45,6 +46,8 @@ static int choose(const struct options *options, struct run_config *out, struct 
 				 "own",
 				 network);
 	out->network = network;
+	if (strncmp(network, NETNS_PREFIX, strlen(NETNS_PREFIX)) == 0)
+		return 0;
 	return network_check_name(network, err);
 }
 
@@ -90,6 +93,11 @@ int run_network_make(const struct options *options, struct arena *arena, struct 
 		return result;
 	collect(options, "publish", arena, &out->ports);
 	collect(options, "network-alias", arena, &out->aliases);
+	if (out->network && strncmp(out->network, NETNS_PREFIX, strlen(NETNS_PREFIX)) == 0 &&
+	    (out->ip.size || out->aliases.count))
+		return error_set(err, -EINVAL,
+				 "--ip and --network-alias are for katavm's own networks: what is "
+				 "in a given network namespace stays as it is");
 	/* who asks for what only a network has, asks for a network */
 	if (out->ip.size || out->aliases.count || out->ports.count)
 		out->network_optional = false;

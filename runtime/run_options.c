@@ -70,7 +70,7 @@ const struct option_spec run_options[] = {
 	{ "name", 0, OPTION_VALUE, "NAME", "a name that no other running container has", NULL },
 	{ "net", 0, OPTION_VALUE, "MODE", "the same as --network", NULL },
 	{ "network", 0, OPTION_VALUE, "NAME",
-	  "network to be on (default: default); none: only loopback", NULL },
+	  "network to be on (default: default); none; ns:PATH: a namespace", NULL },
 	{ "network-alias", 0, OPTION_LIST, "NAME", "one more name for others on its network",
 	  NULL },
 	{ "no-healthcheck", 0, OPTION_FLAG, NULL, "understood: health is not checked", NULL },

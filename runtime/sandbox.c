@@ -108,6 +108,7 @@ static void add_nets(const struct net *net, struct vmm_config *vm)
 
 		to->pair_count = (unsigned)from->queue_count;
 		to->mtu = (uint16_t)from->mtu;
+		to->stream = from->stream;
 		(void)memcpy(to->mac, from->mac, sizeof to->mac);
 		for (size_t j = 0; j < from->queue_count; j++)
 			to->fds[j] = from->tap_fds[j];

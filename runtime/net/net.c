@@ -2,8 +2,10 @@
 
 #include "base/own.h"
 #include "runtime/net/bridge.h"
+#include "runtime/net/netns.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 int net_open(const struct net_request *request, struct arena *arena, struct net *out,
@@ -13,7 +15,9 @@ int net_open(const struct net_request *request, struct arena *arena, struct net 
 
 	if (!request->network)
 		return 0;
-	if (geteuid() == 0)
+	if (strncmp(request->network, NETNS_PREFIX, strlen(NETNS_PREFIX)) == 0)
+		r = netns_carry_path(request->network + strlen(NETNS_PREFIX), 1, arena, out, err);
+	else if (geteuid() == 0)
 		r = bridge_open(request, arena, out, err);
 	else
 		r = error_set(err, -EPERM,
