@@ -94,10 +94,11 @@ int run_network_make(const struct options *options, struct arena *arena, struct 
 	collect(options, "publish", arena, &out->ports);
 	collect(options, "network-alias", arena, &out->aliases);
 	if (out->network && strncmp(out->network, NETNS_PREFIX, strlen(NETNS_PREFIX)) == 0 &&
-	    (out->ip.size || out->aliases.count))
-		return error_set(err, -EINVAL,
-				 "--ip and --network-alias are for katavm's own networks: what is "
-				 "in a given network namespace stays as it is");
+	    (out->ip.size || out->aliases.count || out->ports.count))
+		return error_set(
+		    err, -EINVAL,
+		    "--publish, --ip and --network-alias are for katavm's own networks: what is "
+		    "in a given network namespace stays as it is");
 	/* who asks for what only a network has, asks for a network */
 	if (out->ip.size || out->aliases.count || out->ports.count)
 		out->network_optional = false;

@@ -3,6 +3,7 @@
 #include "base/own.h"
 #include "runtime/net/bridge.h"
 #include "runtime/net/netns.h"
+#include "runtime/net/passt.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -20,10 +21,7 @@ int net_open(const struct net_request *request, struct arena *arena, struct net 
 	else if (geteuid() == 0)
 		r = bridge_open(request, arena, out, err);
 	else
-		r = error_set(err, -EPERM,
-			      "the network \"%s\" needs root, who can make bridges: run katavm as "
-			      "root, or with --network none",
-			      request->network);
+		r = passt_open(request, arena, out, err);
 	if (r < 0 && request->optional) {
 		(void)fprintf(stderr, "katavm: no network: %s\n", err->text);
 		r = 0;

@@ -1,0 +1,273 @@
+#include "runtime/net/passt.h"
+
+#include "base/own.h"
+#include "base/sys.h"
+#include "runtime/net/network.h"
+#include "runtime/net/publish.h"
+#include "runtime/net/resolver.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+enum {
+	SOCKET_FD = 3,
+	MAX_ARGUMENTS = 32 + 2 * LEASE_MAX_PORTS,
+	LOOK_MS = 5,
+	OUTPUT_MAX = 4096,
+	MTU = 65520
+};
+
+/* What the guest is told, and passt, too: a network for the two of them. */
+static const char guest_address[] = "10.143.0.15", gateway_address[] = "10.143.0.1",
+		  resolver_address[] = "10.143.0.2", gateway_mac[] = "02:6b:76:00:00:01",
+		  guest_mac[] = "02:6b:76:00:00:02";
+
+static int find_program(char path[PATH_MAX], struct error *err)
+{
+	static const char *const places[] = { "/usr/bin/passt", "/usr/local/bin/passt",
+					      "/bin/passt" };
+
+	for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
+		if (SYS(access, places[i], X_OK) == 0) {
+			(void)snprintf(path, PATH_MAX, "%s", places[i]);
+			return 0;
+		}
+	return error_set(err, -ENOENT,
+			 "the network of a container that is not root's needs the program passt, "
+			 "which is not installed: install the package passt, or use --network "
+			 "none");
+}
+
+struct child {
+	pid_t pid;
+	int pidfd, errors;
+	char pid_file[64]; /* passt writes it when it is ready */
+};
+
+static int spawn(char *const *argv, int socket, struct child *child)
+{
+	static char *const environment[] = { (char *)(uintptr_t) "LC_ALL=C", NULL };
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
+	sigset_t none;
+	int r;
+
+	(void)sigemptyset(&none);
+	(void)posix_spawnattr_init(&attributes);
+	(void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
+	(void)posix_spawnattr_setsigmask(&attributes, &none);
+	(void)posix_spawnattr_setpgroup(&attributes, 0); /* Ctrl-C is not for it */
+	(void)posix_spawn_file_actions_init(&actions);
+	(void)posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDWR, 0);
+	(void)posix_spawn_file_actions_adddup2(&actions, 0, 1);
+	(void)posix_spawn_file_actions_adddup2(&actions, child->errors, 2);
+	(void)posix_spawn_file_actions_adddup2(&actions, socket, SOCKET_FD);
+	r = -posix_spawn(&child->pid, argv[0], &actions, &attributes, argv, environment);
+	(void)posix_spawn_file_actions_destroy(&actions);
+	(void)posix_spawnattr_destroy(&attributes);
+	return r;
+}
+
+/* The last line that says what went wrong. */
+static void last_words(int errors, char *out, size_t size)
+{
+	char text[OUTPUT_MAX], *line, *rest = text;
+	long got = SYS(pread, errors, text, sizeof text - 1, 0);
+
+	text[got > 0 ? got : 0] = 0;
+	(void)snprintf(out, size, "it ended without a word");
+	while ((line = strsep(&rest, "\n")))
+		if (*line && strncmp(line, "Failed to send", 14) != 0) /* to a syslog that is not */
+			(void)snprintf(out, size, "%.*s", (int)size - 1, line);
+}
+
+/* Ready is who has written its number; who has ended is not. */
+static int wait_ready(const struct child *child, struct error *err)
+{
+	char words[120];
+
+	for (;;) {
+		struct pollfd ended = { .fd = child->pidfd, .events = POLLIN };
+		struct stat st;
+		long r = SYS_RETRY(poll, &ended, 1, LOOK_MS);
+
+		if (r < 0)
+			return error_set(err, (int)r, "wait for passt: %s", sys_text((int)r));
+		if (r > 0)
+			break;
+		if (SYS(stat, child->pid_file, &st) == 0 && st.st_size > 0)
+			return 0;
+	}
+	(void)SYS_RETRY(waitpid, child->pid, NULL, 0);
+	last_words(child->errors, words, sizeof words);
+	return error_set(err, -EIO, "passt, which makes the container's connections: %s", words);
+}
+
+struct arguments {
+	char *list[MAX_ARGUMENTS];
+	size_t count;
+};
+
+static void add(struct arguments *arguments, const char *text)
+{
+	arguments->list[arguments->count++] = (char *)(uintptr_t)text;
+}
+
+static void add_all(struct arguments *arguments, const struct child *child, const char *program)
+{
+	const char *const list[] = {
+		program,       "--foreground",  "--quiet",
+		"--ipv4-only", "--fd",          "3",
+		"--pid",       child->pid_file, "--address",
+		guest_address, "--netmask",     "24",
+		"--gateway",   gateway_address, "--mac-addr",
+		gateway_mac,   "--dns-forward", resolver_address,
+		"--no-dhcp",   "--no-map-gw", /* the host's loopback is nobody else's */
+	};
+
+	for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
+		add(arguments, list[i]);
+}
+
+/* The ports are taken first, as for a bridge, which finds out who has them and which are free, and
+ * then left to passt. */
+static int add_ports(struct arguments *arguments, const struct texts *published,
+		     struct arena *arena, struct error *err)
+{
+	struct publish_socket *sockets = arena_alloc(arena, LEASE_MAX_PORTS * sizeof *sockets);
+	size_t count = 0;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < published->count; i++) {
+		struct publish publish;
+
+		r = publish_parse(published->list[i], &publish, err);
+		if (r == 0)
+			r = publish_take(&publish, arena, sockets, &count, err);
+	}
+	for (size_t i = 0; i < count; i++) {
+		const struct lease_port *port = &sockets[i].port;
+		char address[IP_TEXT_SIZE];
+
+		close_fd(&sockets[i].fd);
+		if (port->host.size == 16) /* passt is told of IPv4 alone */
+			continue;
+		add(arguments, port->protocol == IPPROTO_UDP ? "--udp-ports" : "--tcp-ports");
+		add(arguments,
+		    arena_print(arena, "%s%s%u:%u",
+				port->host.size ? ip_print(&port->host, address) : "",
+				port->host.size ? "/" : "", port->host_port, port->guest_port));
+	}
+	return r;
+}
+
+static int start(struct arguments *arguments, struct child *child, int socket, struct error *err)
+{
+	int r = spawn(arguments->list, socket, child);
+
+	if (r < 0)
+		return error_set(err, r, "run %s: %s", arguments->list[0], sys_text(r));
+	child->pidfd = (int)SYS(pidfd_open, child->pid, 0U);
+	if (child->pidfd < 0)
+		return error_set(err, child->pidfd, "watch passt: %s", sys_text(child->pidfd));
+	return wait_ready(child, err);
+}
+
+static int run(const struct net_request *request, struct arena *arena, int socket,
+	       struct error *err)
+{
+	struct child child = { .pidfd = -EBADF, .pid_file = "/tmp/katavm-passt-XXXXXX" };
+	struct arguments *arguments = arena_alloc(arena, sizeof *arguments);
+	char program[PATH_MAX];
+	own_fd errors = (int)SYS(memfd_create, "errors", MFD_CLOEXEC);
+	own_fd file = -EBADF;
+	int r = find_program(program, err);
+
+	if (r < 0)
+		return r;
+	file = (int)SYS(mkostemp, child.pid_file, O_CLOEXEC);
+	if (errors < 0 || file < 0)
+		return error_set(err, errors < 0 ? errors : file, "a file for passt: %s",
+				 sys_text(errors < 0 ? errors : file));
+	child.errors = errors;
+	add_all(arguments, &child, program);
+	r = add_ports(arguments, &request->ports, arena, err);
+	if (r == 0)
+		r = start(arguments, &child, socket, err);
+	(void)SYS(unlink, child.pid_file);
+	close_fd(&child.pidfd);
+	return r;
+}
+
+static void describe(struct arena *arena, int socket, struct net *out)
+{
+	struct net_interface *one = &out->interfaces[out->interface_count++];
+	struct resolver host = { 0 };
+
+	*one = (struct net_interface){ .name = "eth0",
+				       .mtu = MTU,
+				       .stream = true,
+				       .queue_count = 1,
+				       .tap_fds = { socket },
+				       .address_count = 1,
+				       .route_count = 1,
+				       .neighbour_count = 1 };
+	one->addresses = arena_alloc(arena, sizeof *one->addresses);
+	one->routes = arena_alloc(arena, sizeof *one->routes);
+	one->neighbours = arena_alloc(arena, sizeof *one->neighbours);
+	(void)ip_parse_mac(guest_mac, one->mac);
+	(void)ip_parse(guest_address, &one->addresses->ip);
+	one->addresses->length = 24;
+	(void)ip_parse(gateway_address, &one->routes->gateway);
+	one->neighbours->ip = one->routes->gateway;
+	(void)ip_parse_mac(gateway_mac, one->neighbours->mac);
+
+	resolver_read_host(arena, &host);
+	texts_add(arena, &out->dns, resolver_address);
+	out->dns_search = host.search;
+	out->dns_options = host.options;
+}
+
+static int check(const struct net_request *request, struct error *err)
+{
+	if (strcmp(request->network, NETWORK_DEFAULT) != 0)
+		return error_set(err, -EPERM,
+				 "the network \"%s\" needs root, who can make bridges: run katavm "
+				 "as root, or with --network default",
+				 request->network);
+	if (request->ip.size || request->aliases.count || request->allowed.count)
+		return error_set(err, -EPERM,
+				 "--ip, --network-alias and --allow-host need root, who can make "
+				 "bridges");
+	return 0;
+}
+
+int passt_open(const struct net_request *request, struct arena *arena, struct net *out,
+	       struct error *err)
+{
+	own_fd ours = -EBADF;
+	own_fd theirs = -EBADF;
+	int ends[2], r = check(request, err);
+
+	if (r < 0)
+		return r;
+	r = (int)SYS(socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends);
+	if (r < 0)
+		return error_set(err, r, "a socket to passt: %s", sys_text(r));
+	ours = ends[0];
+	theirs = ends[1];
+	r = run(request, arena, theirs, err);
+	if (r == 0)
+		describe(arena, take_fd(&ours), out);
+	return r;
+}

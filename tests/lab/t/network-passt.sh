@@ -1,0 +1,83 @@
+#!/bin/bash
+# timeout: 1500
+# A user's containers reach the network through passt.
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../network.sh"
+cd "$work" || exit 1
+make_outside
+ip route add default via 192.0.2.2 2>/dev/null # passt serves a host that has a default route
+chmod 666 /dev/kvm
+mkdir home
+chown -R 65534:65534 home
+chmod -R a+rX "$work"
+user() { env HOME="$work/home" XDG_RUNTIME_DIR="$work/home" setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
+run() { user timeout 700 katavm run --timeout 600 "$@"; }
+
+# shellcheck disable=SC2016 # the guest's shell expands it
+observe run "$image" sh -c '
+	echo "tcp $(echo | nc -w 20 192.0.2.2 7000)"
+	echo "name $(echo | nc -w 20 service.test 7000)"
+	ip -o -4 addr show eth0; ip link show eth0; ip route'
+has() { # NAME REGEX
+	if grep -qE -- "$2" <<<"$output"; then pass "$1"; else { echo "wanted $2"; seen; } | fail "$1"; fi
+}
+has "the outside is reached, as this host" '^tcp 192\.0\.2\.1$'
+has "names are asked of the host's server" '^name 192\.0\.2\.1$'
+has "an address of its own" 'inet 10\.143\.0\.15/24'
+has "frames of 64 KiB" 'mtu 65520 '
+if pgrep -x 'passt(\.avx2)?' >/dev/null; then fail "passt ends with its container" </dev/null; else pass "passt ends with its container"; fi
+if [ -z "$(find /tmp -maxdepth 1 -name 'katavm-passt*')" ]; then pass "no file is left"; else fail "no file is left" </dev/null; fi
+
+# 20 MB each way.
+head -c 20000000 /dev/urandom >sent
+sum=$(md5sum <sent | cut -d' ' -f1)
+outside python3 -c '
+import socket, threading
+def give():
+    server = socket.create_server(("192.0.2.2", 5001))
+    while True: peer, _ = server.accept(); peer.sendfile(open("sent", "rb")); peer.close()
+def take():
+    server = socket.create_server(("192.0.2.2", 5002)); peer, _ = server.accept(); out = open("came", "wb")
+    while chunk := peer.recv(1 << 20): out.write(chunk)
+threading.Thread(target=give, daemon=True).start(); take()' &
+server=$!
+until outside ss -ltn | grep -q :5002; do sleep 0.1; done
+expect_match "20 MB come in whole" "^$sum" run "$image" sh -c 'nc 192.0.2.2 5001 | md5sum'
+check "and go out" run "$image" sh -c 'nc 192.0.2.2 5001 | nc -w 5 192.0.2.2 5002'
+wait $server
+check "unchanged" cmp sent came
+
+python3 -m http.server --bind 127.0.0.1 5555 >/dev/null 2>&1 &
+server=$!
+until ss -ltn | grep -q :5555; do sleep 0.1; done
+expect_failure "the host's loopback is not reached" 1 '' run "$image" nc -w 5 10.143.0.1 5555
+kill $server
+
+run -i -p 127.0.0.1:7070:70 -p 127.0.0.1::71 "$image" sh -c 'echo port 70 | nc -l -p 70; echo taken' >served 2>&1 &
+until [ "$(python3 -c 'import socket; print(socket.create_connection(("127.0.0.1", 7070)).makefile().readline().strip())' 2>/dev/null)" = "port 70" ] ||
+	! kill -0 $! 2>/dev/null; do sleep 0.3; done
+wait $!
+if grep -q taken served; then pass "a published port"; else fail "a published port" <served; fi
+python3 -m http.server --bind 127.0.0.1 7071 >/dev/null 2>&1 &
+server=$!
+until ss -ltn | grep -q :7071; do sleep 0.1; done
+expect_failure "a port that is taken" 125 '7071' run -p 127.0.0.1:7071:70 "$image" true
+kill $server
+expect_failure "a network of katavm's needs root" 125 'the network "mine" needs root' run --network mine "$image" true
+expect_failure "and an address on it" 125 'need root' run --ip 10.143.0.77 "$image" true
+mkfifo hold
+exec 9<>hold
+run -i "$image" sh -c 'echo up; read -r x; echo lives' <hold >held 2>&1 9>&- &
+until grep -q up held; do sleep 0.2; done
+pkill -x 'passt(\.avx2)?'
+echo >&9
+wait $!
+exec 9>&-
+if grep -q lives held; then pass "passt is killed, and the container lives"; else fail "passt is killed, and the container lives" <held; fi
+mv "$(command -v passt)" hidden
+[ ! -e /usr/bin/passt.avx2 ] || mv /usr/bin/passt.avx2 hidden2
+expect_failure "without passt" 125 'install the package passt' run --network default "$image" true
+observe run "$image" echo runs
+case "$output $errors" in *runs*"install the package passt"*) pass "or, when nobody asked, without a network" ;;
+*) seen | fail "or, when nobody asked, without a network" ;; esac
+remove_outside
