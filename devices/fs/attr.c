@@ -227,7 +227,8 @@ static int set_times(struct fs *fs, const struct fs_node *node, const struct fus
 
 	if (in->atimensec >= SECOND || in->mtimensec >= SECOND)
 		return -EINVAL;
-	if (node->type == S_IFLNK) /* what is behind the descriptor's name would be followed */
+	if (node->type == S_IFLNK &&
+	    place->name) /* what is behind the descriptor's name would be followed */
 		return (int)SYS(utimensat, place->dir, place->name, times, AT_SYMLINK_NOFOLLOW);
 	fs_number(fd, number);
 	return (int)SYS(utimensat, fs->config.self_fd, number, times, 0);
@@ -247,8 +248,9 @@ static int set_rest(struct fs *fs, struct fs_node *node, const struct fuse_setat
 		opened = fs_node_open(fs, node, O_PATH, &status);
 		if (opened < 0)
 			return opened;
-		r = fs_node_place(fs, node, &place);
 	}
+	if (node->type == S_IFLNK)
+		r = fs_node_place(fs, node, &place);
 	fd = node->handles ? node->handles->fd : opened;
 	if (r == 0 && (in->valid & (FATTR_UID | FATTR_GID)))
 		r = set_owner(fs, in, fd);

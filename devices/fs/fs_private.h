@@ -161,8 +161,9 @@ const char *fs_word(const struct fs_call *call, size_t *at);
 const char *fs_name(const struct fs_call *call, size_t *at, int *error);
 /* For operations that end later: takes the call's result and answers with size bytes. */
 void fs_finish(struct fs_call *call, int result);
-/* Runs work(call) on the helper thread; its result is the answer's size, in fs->answer never. */
-int fs_offload(struct fs_call *call, int (*work)(struct fs_call *call));
+/* Runs function(call) on the helper thread; its result is the answer's size, in fs->answer never.
+ */
+int fs_offload(struct fs_call *call, int (*function)(struct fs_call *call));
 void fs_worker_stop(struct fs *fs);
 
 /* ---- attr.c ---- */

@@ -300,7 +300,7 @@ int fs_op_create(struct fs *fs, struct fs_call *call, struct fs_node *node)
 		return fd;
 	r = fd >= 0 ? fs_stat_at(fd, "", AT_EMPTY_PATH, &status)
 		    : fs_stat_at(dir, name, AT_SYMLINK_NOFOLLOW, &status);
-	if (r == 0)
+	if (r >= 0)
 		r = answer_found(fs, node, name, &status, &made);
 	if (r < 0)
 		return r;

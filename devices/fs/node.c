@@ -264,6 +264,7 @@ static void keep_dir(struct fs *fs, struct fs_node *node, int fd)
 static int path_to(struct fs *fs, struct fs_node *node, unsigned steps, char path[PATH_MAX],
 		   char **start);
 
+/* NOLINTBEGIN(misc-no-recursion): at most MAX_DEPTH_STEPS deep */
 static int find_dir(struct fs *fs, struct fs_node *node, unsigned steps)
 {
 	char path[PATH_MAX], *start;
@@ -318,6 +319,7 @@ static int path_to(struct fs *fs, struct fs_node *node, unsigned steps, char pat
 	fs->dirs[node->dir_slot].used = ++fs->tick;
 	return fs->dirs[node->dir_slot].fd;
 }
+/* NOLINTEND(misc-no-recursion) */
 
 int fs_node_dir(struct fs *fs, struct fs_node *node)
 {

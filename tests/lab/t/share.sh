@@ -86,7 +86,7 @@ echo hidden >secret/race/file
 done) &
 racer=$!
 observe run -v "$work/share:/mnt" "$image" sh -c '
-	i=0; while [ $i -lt 1500 ]; do
+	i=0; while [ $i -lt 500 ]; do
 		cat /mnt/race/file; echo overwritten >/mnt/race/new; ls /mnt/race; chmod 777 /mnt/race/file
 		rm -f /mnt/race/new; i=$((i + 1))
 	done 2>/dev/null | sort | uniq -c'
@@ -100,9 +100,9 @@ rm -rf share/* stop
 # --- read-only ---
 echo text >share/f
 cp share/f before
-expect_output "read-only" "text refused" run -v "$work/share:/mnt:ro" "$image" sh -c '
+expect_output "read-only" $'text\nrefused' run -v "$work/share:/mnt:ro" "$image" sh -c '
 	cat /mnt/f; ok=refused; touch /mnt/x 2>/dev/null && ok=made; rm /mnt/f 2>/dev/null && ok=removed
-	mv /mnt/f /mnt/y 2>/dev/null && ok=moved; chmod 1 /mnt/f 2>/dev/null && ok=changed; echo $ok' | tr '\n' ' '
+	mv /mnt/f /mnt/y 2>/dev/null && ok=moved; chmod 1 /mnt/f 2>/dev/null && ok=changed; echo $ok'
 observe run --privileged -v "$work/share:/mnt:ro" "$image" sh -c 'mount -o remount,rw /mnt; cat /mnt/f; echo x >>/mnt/f; touch /mnt/x; mkdir /mnt/d'
 if cmp -s share/f before && [ "$(ls share)" = f ]; then pass "read-only also for who mounts it anew"; else
 	seen | fail "read-only also for who mounts it anew"; fi
@@ -258,7 +258,7 @@ ok('inotify', b'watched' in os.read(notify, 4096))
 ok('the end')
 END
 cp use.py share/
-observe run -m 256m -v /usr:/usr:ro -v "$work/share:/mnt" "$image" sh -c 'ln -s usr/lib /lib; ln -s usr/lib64 /lib64; exec /usr/bin/python3 /mnt/use.py'
+observe run -m 256m -v /usr:/usr:ro -v "$work/share:/mnt" "$image" /bin/sh -c 'ln -s usr/lib /lib; ln -s usr/lib64 /lib64; exec /usr/bin/python3 /mnt/use.py'
 while read -r line; do
 	case $line in
 	"ok "*) pass "${line#ok }" ;;
@@ -290,7 +290,7 @@ touch unlock
 wait
 
 # --- the server ---
-server() { pgrep -P "$1" -x katavm-fs; }
+server() { pgrep -P "$1" -x katavm-fs || true; }
 start() { # leaves katavm's pid in $pid once the process prints
 	rm -f said
 	timeout 600 katavm run --timeout 600 -q "$@" >said 2>&1 &
@@ -301,7 +301,7 @@ start() { # leaves katavm's pid in $pid once the process prints
 start -v "$work/share:/mnt" -v "$work/conf:/conf:ro" "$image" sh -c 'echo ready; while :; do cat /mnt/locked; sleep 0.1; done'
 fs=$(server "$pid")
 if [ "$(wc -w <<<"$fs")" = 1 ]; then pass "one server for all shares"; else pgrep -a katavm | fail "one server for all shares"; fi
-expect_output "its capabilities are those that files need" "CapPrm:	00000000000000db CapEff:	00000000000000cb CapBnd:	00000000000000db NoNewPrivs:	1" \
+expect_output "its capabilities are those that files need" "CapPrm: 00000000000000db CapEff: 00000000000000cb CapBnd: 00000000000000db NoNewPrivs: 1" \
 	sh -c "echo \$(grep -E 'CapPrm|CapEff|CapBnd|NoNewPrivs' /proc/$fs/status)"
 kill -9 "$fs"
 wait $! 2>/dev/null
@@ -319,12 +319,10 @@ expect_output "no share, no server" "" server "$pid"
 wait
 
 # --- flags ---
-expect_failure "a folder that is not there" 125 'share /nosuch: No such file' run -v /nosuch:/mnt "$image" true
 expect_failure "a device" 125 'neither a folder nor an ordinary file' run -v /dev/null:/mnt "$image" true
-expect_failure "a relative path" 125 'both absolute' run -v "$work/share:mnt" "$image" true
-expect_failure "over the root" 125 'PATH not /' run -v "$work/share:/" "$image" true
-expect_failure "an option that is none" 125 'none of ro, rw' run -v "$work/share:/mnt:rx" "$image" true
-mkdir -p "share/a:b"
+expect_failure "a relative path inside" 125 'does not begin with /' run -v "$work/share:mnt" "$image" true
+expect_failure "over the root" 125 'nothing can be mounted over /' run -v "$work/share:/" "$image" true
+expect_failure "an option that is none" 125 'is not an option of a share' run -v "$work/share:/mnt:rx" "$image" true
 for cache in auto always never; do
 	rm -f share/f
 	expect_output "cache=$cache" "text text" run -v "$work/share:/mnt:cache=$cache" "$image" \
