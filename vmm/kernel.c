@@ -131,8 +131,9 @@ static int load_image(struct memory *memory, int kernel_fd, struct kernel_place 
 	return r;
 }
 
-/* Mapped, not copied: the kernel is told to retain it (machine.c), so its pages stay what they are
- * and are one copy for all guests. */
+/* Mapped, not copied, where nobody else sees RAM. The guest unpacks it and then gives its pages to
+ * its allocator: in a memfd they must be the memfd's, for any of them may become a buffer that the
+ * shares' server writes to. */
 static int load_initramfs(struct memory *memory, int fd, struct kernel_place *place,
 			  struct error *err)
 {
@@ -151,7 +152,7 @@ static int load_initramfs(struct memory *memory, int fd, struct kernel_place *pl
 				 "of memory",
 				 (unsigned long long)size >> 10,
 				 (unsigned long long)memory->size >> 20);
-	r = memory_map_file(memory, (gpa_t){ start }, pages, fd, 0);
+	r = memory->fd < 0 ? memory_map_file(memory, (gpa_t){ start }, pages, fd, 0) : -EOPNOTSUPP;
 	if (r == -EOPNOTSUPP)
 		r = memory_copy(memory, (gpa_t){ start }, file.mapping.at, size);
 	if (r < 0)
