@@ -7,4 +7,4 @@ set -euo pipefail
 . "$(dirname "$0")/lib/frame.sh"
 bench_arguments blk "$@"
 bench_guest "$bench_lib/blk-guest" "$(bench_fio)"
-bench_measure
+bench_measure "$rounds"

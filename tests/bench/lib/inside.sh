@@ -46,7 +46,10 @@ follow() {
 	while IFS= read -r line; do
 		line=${line%$'\r'}
 		case $line in
-		"mark "*) echo "$line$(kvm_counters)" ;;
+		"mark "*)
+			echo "$line$(kvm_counters)"
+			echo "$line" >&2 # so that its log tells where it is
+			;;
 		*) echo "$line" ;;
 		esac
 		[ "$line" != "bench: done" ] || return 0

@@ -64,6 +64,8 @@ expect_failure "an id file that exists" 125 'exists' run --cidfile id "$image" t
 
 expect_output "--disk-direct is around the host's cache" "512 4096" run --disk 64m --disk-direct "$image" \
 	sh -c 'cat /sys/block/vd*/queue/logical_block_size | sort -nu | xargs'
+expect_output "a full disk is no space left" "dd: error writing '/f': No space left on device" run --disk 32m "$image" \
+	sh -c 'dd if=/dev/zero of=/f bs=65536 2>&1 | head -n 1'
 expect_failure "--disk-direct wants whole blocks" 125 "whole blocks of 4k" run --disk 67108865 --disk-direct "$image" true
 expect_output "--privileged is root of its own kernel" "mounted 000001ffffffffff" run --privileged --disk 0 "$image" \
 	sh -c 'mount -t tmpfs x /tmp && echo mounted $(sed -n "s/CapEff:.//p" /proc/self/status)'
