@@ -7,8 +7,8 @@
 #include "runtime/logs.h"
 #include "runtime/net/commands.h"
 #include "runtime/ps.h"
-#include "runtime/stats.h"
 #include "runtime/run.h"
+#include "runtime/stats.h"
 #include "runtime/usage.h"
 
 #include <errno.h>
