@@ -1,0 +1,52 @@
+#!/bin/bash
+# The part of ./dev bench fs that runs in the lab: fs-inside.sh OUT ROUNDS
+. "$(dirname "$0")/inside.sh"
+rounds=$2
+inside_prepare
+server=/usr/lib/qemu/virtiofsd
+{
+	ldd $server
+	ldd "$(command -v setpriv)"
+} | grep -o '/[^ ]*' | sort -u | xargs cp -L --parents -t $root
+cp -L --parents $server -t $root
+
+folder() { # a new one for each
+	rm -rf $root/share
+	mkdir -p $root/share
+	cp /results/source.tar $root/share/
+}
+
+figure() { # FILE KIND NAME FIELD
+	awk -v kind="$2" -v name="$3" -v at="$4" '$1 == kind && $2 == name { print $at }' "$1"
+}
+
+round=1
+while [ "$round" -le "$rounds" ]; do
+	echo "round $round: katavm"
+	folder
+	boot_katavm /mnt/katavm '"shares": [{"path": "/share", "tag": "share"}]'
+	cp /mnt/katavm "/results/katavm.$round"
+	echo "round $round: peer"
+	folder
+	rm -f $root/fs.sock
+	# it would make its namespaces from the lab's root, which is not the one it is started in
+	chroot $root $server --socket-path=/fs.sock -o source=/share,sandbox=chroot >/mnt/server.log 2>&1 &
+	while [ ! -e $root/fs.sock ]; do sleep 0.1; done
+	boot_peer /mnt/peer -object memory-backend-memfd,id=m,size=512M,share=on -machine memory-backend=m \
+		-chardev socket,id=s,path=/fs.sock -device vhost-user-fs-device,chardev=s,tag=share || {
+		cat /mnt/server.log
+		exit 1
+	}
+	wait || true
+	cp /mnt/peer "/results/peer.$round"
+	for job in write-128k read-128k write-direct-128k read-direct-128k; do
+		echo "row $job MiB/s higher $(figure /mnt/katavm fio $job 3 | awk '{print $1/1024}') $(figure /mnt/peer fio $job 3 | awk '{print $1/1024}')"
+	done
+	for job in randread-direct-4k randwrite-direct-4k; do
+		echo "row $job IO/s higher $(figure /mnt/katavm fio $job 4) $(figure /mnt/peer fio $job 4)"
+	done
+	for job in untar git-status create-10000 list-10000 read-10000 remove-10000; do
+		echo "row $job ms lower $(($(figure /mnt/katavm time $job 3) * 10)) $(($(figure /mnt/peer time $job 3) * 10))"
+	done
+	round=$((round + 1))
+done
