@@ -17,7 +17,6 @@
 #include <linux/virtio_mmio.h>
 #include <linux/virtio_ring.h>
 #include <string.h>
-#include <sys/eventfd.h>
 
 enum {
 	VENDOR = 0x4d56414b, /* "KAVM" */
@@ -452,18 +451,15 @@ static void close_kicks(struct virtio_device *device)
 
 static int open_kicks(struct virtio_mmio *mmio, struct virtio_device *device)
 {
-	for (unsigned i = 0; i < device->type->queue_count; i++)
-		device->kick_fds[i] = -EBADF;
-	for (unsigned i = 0; i < device->type->queue_count; i++) {
-		/* not O_NONBLOCK: io_uring then waits by itself for the next kick */
-		int fd = (int)SYS(eventfd, 0, EFD_CLOEXEC);
+	int r = 0;
 
-		if (fd < 0)
-			return fd;
-		device->kick_fds[i] = fd;
+	for (unsigned i = 0; i < device->type->queue_count; i++) {
+		device->kick_fds[i] = sys_eventfd();
+		if (device->kick_fds[i] < 0)
+			r = device->kick_fds[i];
 		mmio->kicks[i] = (struct kick){ .mmio = mmio, .queue = i };
 	}
-	return 0;
+	return r;
 }
 
 int virtio_mmio_create(const struct virtio_mmio_config *config, struct virtio_mmio **out)
