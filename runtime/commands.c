@@ -93,6 +93,10 @@ const struct command *const commands[] = {
 	&stats_command,
 	&update_command,
 	&port_command,
+	&network_create_command,
+	&network_inspect_command,
+	&network_ls_command,
+	&network_rm_command,
 	&logs_command,
 	/* images */
 	&image_pull_command,

@@ -189,12 +189,22 @@ static int run_container(struct run *run, const struct options *options)
 	return session_run(&session);
 }
 
+static void say_denied(struct run *run)
+{
+	uint64_t denied = run->config.allow_hosts.count ? net_denied(&run->net) : 0;
+
+	if (denied)
+		(void)fprintf(stderr, "katavm: %llu packet%s denied (--allow-host)\n",
+			      (unsigned long long)denied, denied == 1 ? " was" : "s were");
+}
+
 static int run_main(const struct options *options)
 {
 	struct run run = { .state.fd = -1, .trace.fd = -1 };
 	int status = run_container(&run, options);
 
 	sandbox_abandon(&run.sandbox);
+	say_denied(&run);
 	net_finish(&run.net);
 	state_close(&run.state);
 	shares_close(&run.shares);

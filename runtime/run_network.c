@@ -1,6 +1,7 @@
 /* The flags of `katavm run` about networks. */
 #include "runtime/run_config.h"
 
+#include "runtime/net/allow.h"
 #include "runtime/net/netns.h"
 #include "runtime/net/network.h"
 #include "runtime/net/publish.h"
@@ -66,9 +67,11 @@ static int check_alone(const struct run_config *config, struct error *err)
 {
 	if (config->network)
 		return 0;
-	if (config->ip.size || config->aliases.count || config->ports.count)
-		return error_set(err, -EINVAL,
-				 "--publish, --ip and --network-alias need a network");
+	if (config->ip.size || config->aliases.count || config->ports.count ||
+	    config->allow_hosts.count)
+		return error_set(
+		    err, -EINVAL,
+		    "--publish, --allow-host, --ip and --network-alias need a network");
 	return 0;
 }
 
@@ -89,18 +92,25 @@ int run_network_make(const struct options *options, struct arena *arena, struct 
 
 		result = publish_parse(value, &publish, err);
 	}
+	for (size_t cursor = 0;
+	     result == 0 && (value = options_next(options, "allow-host", &cursor));) {
+		struct allow allow;
+
+		result = allow_parse(value, arena, &allow, err);
+	}
 	if (result < 0)
 		return result;
+	collect(options, "allow-host", arena, &out->allow_hosts);
 	collect(options, "publish", arena, &out->ports);
 	collect(options, "network-alias", arena, &out->aliases);
 	if (out->network && strncmp(out->network, NETNS_PREFIX, strlen(NETNS_PREFIX)) == 0 &&
-	    (out->ip.size || out->aliases.count || out->ports.count))
-		return error_set(
-		    err, -EINVAL,
-		    "--publish, --ip and --network-alias are for katavm's own networks: what is "
-		    "in a given network namespace stays as it is");
+	    (out->ip.size || out->aliases.count || out->ports.count || out->allow_hosts.count))
+		return error_set(err, -EINVAL,
+				 "--publish, --allow-host, --ip and --network-alias are for "
+				 "katavm's own networks: what is "
+				 "in a given network namespace stays as it is");
 	/* who asks for what only a network has, asks for a network */
-	if (out->ip.size || out->aliases.count || out->ports.count)
+	if (out->ip.size || out->aliases.count || out->ports.count || out->allow_hosts.count)
 		out->network_optional = false;
 	return check_alone(out, err);
 }

@@ -7,6 +7,8 @@
 /* In the order of Docker's manual. */
 const struct option_spec run_options[] = {
 	{ "add-host", 0, OPTION_LIST, "HOST:IP", "add a line to /etc/hosts", NULL },
+	{ "allow-host", 0, OPTION_LIST, "HOST[:PORT]", "reach this and nothing else outside",
+	  NULL },
 	{ "annotation", 0, OPTION_LATER, NULL, "nothing reads annotations yet", NULL },
 	{ "attach", 'a', OPTION_LATER, NULL, "stdout and stderr are always attached; stdin with -i",
 	  NULL },

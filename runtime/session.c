@@ -10,6 +10,7 @@
 #include "base/sys.h"
 #include "runtime/containers.h"
 #include "runtime/session_methods.h"
+#include "runtime/session_names.h"
 #include "runtime/spec.h"
 #include "runtime/state.h"
 #include "runtime/terminal.h"
@@ -427,15 +428,20 @@ static void loop(struct session *session)
 			  .events = ttrpc_client_events(agent) },
 			{ .fd = monitor_fd(session->monitor), .events = POLLIN },
 			{ .fd = watchdog_fd(&session->watchdog), .events = POLLIN },
+			{ .fd = session->started ? net_names_fd(session->input->net) : -1,
+			  .events = POLLIN },
 		};
 		int timeout = earlier(until(session->deadline_ns), until(session->kill_ns));
 
 		timeout = earlier(timeout, watchdog_timeout_ms(&session->watchdog));
-		(void)SYS(poll, fds, 5, earlier(timeout, ttrpc_client_timeout_ms(agent)));
+		(void)SYS(poll, fds, sizeof fds / sizeof fds[0],
+			  earlier(timeout, ttrpc_client_timeout_ms(agent)));
 		if (fds[2].revents)
 			agent_gone = ttrpc_client_process(agent) < 0;
 		if (fds[3].revents)
 			monitor_process(session->monitor);
+		if (fds[5].revents)
+			session_write_hosts(session->input);
 		take_events(session);
 		take_signals(session);
 		if (!session->done)

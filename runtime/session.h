@@ -18,7 +18,7 @@ struct session_input {
 	const struct image *image;
 	struct sandbox *sandbox;
 	Katavm__Agent__V1__CreateContainerRequest *container;
-	const struct net *net;
+	struct net *net;
 	Katavm__Agent__V1__Interface **interfaces; /* as many as net has */
 	const struct trace *trace;
 	const char *socket; /* where other katavm processes reach this one: runtime/monitor.h */

@@ -262,8 +262,8 @@ static void add_file(create_request *request, struct arena *arena, const char *p
 	request->files[request->n_files++] = file;
 }
 
-static const char *hosts_file(const struct run_config *config, const struct net *net,
-			      struct arena *arena)
+const char *spec_hosts_file(const struct run_config *config, const struct net *net,
+			    struct arena *arena)
 {
 	const char *text = "127.0.0.1\tlocalhost\n"
 			   "::1\tlocalhost ip6-localhost ip6-loopback\n"
@@ -323,7 +323,7 @@ void spec_files_add(const struct run_config *config, const struct net *net, stru
 
 	request->files = arena_alloc(arena, MOST * sizeof *request->files);
 	add_file(request, arena, "/etc/hostname", arena_print(arena, "%s\n", config->hostname));
-	add_file(request, arena, "/etc/hosts", hosts_file(config, net, arena));
+	add_file(request, arena, "/etc/hosts", spec_hosts_file(config, net, arena));
 	if (*resolver)
 		add_file(request, arena, "/etc/resolv.conf", resolver);
 }

@@ -16,6 +16,10 @@ void spec_devices_add(const struct run_config *config, struct arena *arena,
 void spec_files_add(const struct run_config *config, const struct net *net, struct arena *arena,
 		    Katavm__Agent__V1__CreateContainerRequest *request);
 
+/* The content of /etc/hosts, in arena. */
+const char *spec_hosts_file(const struct run_config *config, const struct net *net,
+			    struct arena *arena);
+
 /* One message of a type made by protobuf-c, in an arena. */
 /* NOLINTBEGIN(bugprone-macro-parentheses): the name of a type */
 #define spec_new(arena, type, initial)                                                             \

@@ -9,6 +9,7 @@
 
 #include "base/own.h"
 #include "base/sys.h"
+#include "runtime/net/allow.h"
 #include "runtime/net/lease.h"
 #include "runtime/net/link.h"
 #include "runtime/net/network.h"
@@ -30,6 +31,9 @@ struct bridge {
 	struct lease lease;
 	struct resolver resolver;
 	struct ports ports;
+	struct rules_target *targets; /* of a restricted sandbox */
+	size_t target_count, allowed_count;
+	struct net_name *allowed; /* names of the targets */
 	struct rules_run run;
 	struct lease dead[DEAD_MAX];
 	size_t dead_count;
@@ -152,7 +156,8 @@ static int open_ports(struct bridge *bridge, const struct net_request *request, 
 	const struct resolver *host = &bridge->resolver;
 	int r = ports_take(&request->ports, arena, &bridge->lease, &bridge->ports, err);
 
-	if (r == 0 && host->servers.count == 0 && host->local.size && !bridge->network.internal)
+	if (r == 0 && !bridge->lease.restricted && host->servers.count == 0 && host->local.size &&
+	    !bridge->network.internal)
 		r = ports_take_dns(&bridge->network.gateways[NETWORK_V4], &host->local,
 				   &bridge->lease, &bridge->ports, err);
 	return r;
@@ -169,6 +174,8 @@ static int start_rules(struct bridge *bridge, struct error *err)
 	rules_add_network(&rules, &bridge->network);
 	remove_dead_rules(bridge, &rules);
 	rules_add_lease(&rules, &bridge->lease);
+	if (bridge->lease.restricted)
+		rules_add_targets(&rules, &bridge->lease, bridge->targets, bridge->target_count);
 	r = rules_start(&rules, &bridge->run, err);
 	rules_finish(&rules);
 	return r;
@@ -244,6 +251,8 @@ static void describe_resolver(const struct bridge *bridge, struct arena *arena, 
 	const struct resolver *host = &bridge->resolver;
 	char gateway[IP_TEXT_SIZE];
 
+	if (bridge->lease.restricted) /* what it may know is in its /etc/hosts */
+		return;
 	out->dns = host->servers;
 	if (bridge->lease.dns_relay.size)
 		texts_add(arena, &out->dns,
@@ -285,7 +294,7 @@ static int add_peer(void *context, struct lease *lease, bool alive)
 	struct names *names = context;
 	const char *text;
 
-	if (!alive || !lease->id)
+	if (!alive || !lease->id || lease->ending)
 		return 0;
 	text = arena_print(names->arena, "%s%s%.12s", lease->name ? lease->name : "",
 			   lease->name ? " " : "", lease->id);
@@ -298,7 +307,7 @@ static int add_peer(void *context, struct lease *lease, bool alive)
 
 static bool has_peers(const struct bridge *bridge)
 {
-	return strcmp(bridge->network.name, NETWORK_DEFAULT) != 0;
+	return !bridge->lease.restricted && strcmp(bridge->network.name, NETWORK_DEFAULT) != 0;
 }
 
 static void collect_names(const struct bridge *bridge, struct arena *arena, struct net *net)
@@ -309,6 +318,8 @@ static void collect_names(const struct bridge *bridge, struct arena *arena, stru
 	net->name_count = 0;
 	for (size_t kind = 0; kind < NETWORK_KINDS; kind++)
 		add_name(&names, &bridge->lease.addresses[kind], bridge->own_names);
+	for (size_t i = 0; i < bridge->allowed_count; i++)
+		add_name(&names, &bridge->allowed[i].ip, bridge->allowed[i].names);
 	if (has_peers(bridge))
 		(void)lease_each(bridge->network.name, false, arena, add_peer, &names, &err);
 }
@@ -354,6 +365,7 @@ static void fill_lease(const struct net_request *request, struct arena *arena, s
 	out->lease.name = request->name;
 	out->lease.hostname = request->hostname;
 	out->lease.aliases = request->aliases;
+	out->lease.restricted = request->allowed.count > 0;
 	out->own_names = request->domainname ? arena_print(arena, "%s.%s %s", request->hostname,
 							   request->domainname, request->hostname)
 					     : request->hostname;
@@ -372,6 +384,9 @@ int bridge_open(const struct net_request *request, struct arena *arena, struct n
 	bridge->names_fd = -1;
 	bridge->ports = PORTS_NONE;
 	fill_lease(request, arena, bridge);
+	if (r == 0 && bridge->lease.restricted) /* before the lock: it may take its time */
+		r = allow_resolve(&request->allowed, arena, &bridge->targets, &bridge->target_count,
+				  &bridge->allowed, &bridge->allowed_count, err);
 	if (r < 0)
 		return r;
 	resolver_read_host(arena, &bridge->resolver);
@@ -403,28 +418,74 @@ int bridge_ready(struct bridge *bridge, struct error *err)
 	return r;
 }
 
-void bridge_close(struct bridge *bridge)
+int bridge_denied(struct bridge *bridge, uint64_t *packets)
+{
+	struct rules_denied denied;
+	struct error err;
+	int r = bridge_ready(bridge, &err);
+
+	if (r == 0 && bridge->lease.restricted)
+		r = rules_read_denied(&bridge->lease, &denied, &err);
+	*packets = r == 0 && bridge->lease.restricted ? denied.packets : 0;
+	return r;
+}
+
+static void remove_traces(struct bridge *bridge)
 {
 	struct netlink netlink;
 	struct rules rules;
 	struct error err;
 
+	if (netlink_open(NETLINK_ROUTE, &netlink) == 0) {
+		forget_neighbours(&netlink, &bridge->lease);
+		(void)close(netlink.fd);
+	}
+	if (rules_begin(&rules, &err) < 0)
+		return;
+	rules_add_base(&rules);
+	rules_remove_lease(&rules, &bridge->lease);
+	if (rules_start(&rules, &bridge->run, &err) == 0 && rules_wait(&bridge->run, &err) == 0)
+		lease_release(&bridge->lease); /* else it stays, and the next one tries again */
+	rules_finish(&rules);
+}
+
+/* In a child that has the lease, and with it the address, until all is done; nothing else of ours,
+ * not even stdout, whose reader may wait for its end. */
+_Noreturn static void clean(struct bridge *bridge)
+{
+	int null_device = sys_open(AT_FDCWD, "/dev/null", O_RDWR, 0);
+
+	(void)SYS(setsid);
+	for (int i = 0; i < 3; i++)
+		(void)SYS(dup2, null_device, i);
+	if (bridge->lease.fd != 3)
+		(void)SYS(dup3, bridge->lease.fd, 3, O_CLOEXEC);
+	bridge->lease.fd = 3;
+	(void)SYS(close_range, 4, ~0U, 0);
+	remove_traces(bridge);
+	_exit(0);
+}
+
+void bridge_close(struct bridge *bridge)
+{
+	struct error err;
+	pid_t pid;
+
 	if (!bridge)
 		return;
 	ports_finish(&bridge->ports);
 	(void)bridge_ready(bridge, &err);
-	if (bridge->lease.tap[0] && netlink_open(NETLINK_ROUTE, &netlink) == 0) {
-		forget_neighbours(&netlink, &bridge->lease);
-		(void)close(netlink.fd);
+	if (!bridge->lease.tap[0]) {
+		lease_release(&bridge->lease);
+	} else {
+		bridge->lease.ending = true;
+		(void)lease_write(&bridge->lease, &err);
+		pid = (pid_t)SYS(fork);
+		if (pid == 0)
+			clean(bridge);
+		if (pid < 0)
+			remove_traces(bridge);
 	}
-	if (bridge->lease.tap[0] && rules_begin(&rules, &err) == 0) {
-		rules_add_base(&rules);
-		rules_remove_lease(&rules, &bridge->lease);
-		if (rules_start(&rules, &bridge->run, &err) == 0 &&
-		    rules_wait(&bridge->run, &err) == 0)
-			lease_release(&bridge->lease);
-		rules_finish(&rules);
-	}
-	close_fd(&bridge->lease.fd); /* with its file, when nft failed: the next one tries again */
+	close_fd(&bridge->lease.fd);
 	close_fd(&bridge->names_fd);
 }

@@ -13,5 +13,9 @@ int bridge_ready(struct bridge *bridge, struct error *err);
 int bridge_names_fd(const struct bridge *bridge);
 void bridge_names_read(struct bridge *bridge, struct arena *arena, struct net *net);
 
-/* Takes its rules and its lease away. Accepts NULL. */
+/* How many packets were denied to a restricted one; blocks while nft runs. */
+int bridge_denied(struct bridge *bridge, uint64_t *packets);
+
+/* The ports of the host are free when it returns; rules and the lease are taken away by a process
+ * that nobody waits for. Accepts NULL. */
 void bridge_close(struct bridge *bridge);

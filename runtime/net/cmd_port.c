@@ -36,7 +36,7 @@ static int print_ports(void *context, struct lease *lease, bool alive)
 {
 	struct asked *asked = context;
 
-	if (!alive || !is_meant(lease, asked->container))
+	if (!alive || lease->ending || !is_meant(lease, asked->container))
 		return 0;
 	asked->found_container = true;
 	for (size_t i = 0; i < lease->port_count; i++) {

@@ -10,6 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
+
+enum { ENDING_TRIES = 1000 }; /* of 10 ms */
 
 /* Locks are of the open file: they can be looked at without being taken, and no child that closes a
  * copy of the descriptor gives one back. */
@@ -130,6 +133,36 @@ static int look_for(void *context, struct lease *lease, bool alive)
 	return 0;
 }
 
+static int look_whether_ending(void *context, struct lease *lease, bool alive)
+{
+	struct lease *wanted = context;
+
+	if (alive && lease->index == wanted->index)
+		wanted->ending = lease->ending;
+	return 0;
+}
+
+/* The address of a container that has just ended is free in a moment. */
+static int try_wish(int folder, const struct network *network, uint32_t wish, struct lease *out)
+{
+	for (int tries = 0; tries < ENDING_TRIES; tries++) {
+		const struct timespec moment = { .tv_nsec = 10000000 };
+		struct lease wanted = { .index = wish };
+		struct arena arena = { 0 };
+		struct error err;
+		int r = try_index(folder, network, wish, out);
+
+		if (r != 0)
+			return r;
+		(void)lease_each(network->name, false, &arena, look_whether_ending, &wanted, &err);
+		arena_finish(&arena);
+		if (!wanted.ending)
+			return 0;
+		(void)nanosleep(&moment, NULL);
+	}
+	return 0;
+}
+
 static int refuse_wish(const struct network *network, uint32_t wish, struct error *err)
 {
 	struct ip ip = ip_at(&network->subnets[NETWORK_V4], wish);
@@ -155,7 +188,7 @@ int lease_take(const struct network *network, uint32_t wish, struct lease *out, 
 	if (folder < 0)
 		return folder;
 	if (wish) {
-		r = try_index(folder, network, wish, out);
+		r = try_wish(folder, network, wish, out);
 		if (r == 0)
 			return refuse_wish(network, wish, err);
 	}

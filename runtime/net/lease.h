@@ -30,14 +30,16 @@ struct lease {
 	struct lease_port *ports;
 	struct ip dns_relay; /* where the forwarder answers for the host's name server; or none */
 	uint16_t dns_relay_port;
+	bool ending;     /* its container has ended, its rules are being removed */
 	bool restricted; /* may reach what it was allowed only */
 };
 
 /* A descriptor that holds the lock of all; waits for it. */
 int lease_lock(struct error *err);
 
-/* The number of a free address (the wish, or the lowest when that is 0), with an empty locked file
- * of that number in out->fd. -EADDRINUSE: the wish is taken, by whom err says. */
+/* The number of a free address (the wish, for which it waits while its container is ending, or the
+ * lowest when that is 0), with an empty locked file of that number in out->fd. -EADDRINUSE: the
+ * wish is taken, by whom err says. */
 int lease_take(const struct network *network, uint32_t wish, struct lease *out, struct error *err);
 /* Writes down what the rest of *lease says. */
 int lease_write(const struct lease *lease, struct error *err);

@@ -45,6 +45,15 @@ void net_names_read(struct net *net, struct arena *arena)
 		bridge_names_read(net->bridge, arena, net);
 }
 
+uint64_t net_denied(struct net *net)
+{
+	uint64_t packets = 0;
+
+	if (net->bridge)
+		(void)bridge_denied(net->bridge, &packets);
+	return packets;
+}
+
 void net_finish(struct net *net)
 {
 	for (size_t i = 0; i < net->interface_count; i++) {

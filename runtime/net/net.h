@@ -76,5 +76,8 @@ int net_names_fd(const struct net *net);
 /* Reads them anew into net->names, and whatever made the descriptor readable. */
 void net_names_read(struct net *net, struct arena *arena);
 
+/* How many packets --allow-host denied. */
+uint64_t net_denied(struct net *net);
+
 /* Takes away what the host had for it and closes the descriptors. Accepts a zeroed one. */
 void net_finish(struct net *net);

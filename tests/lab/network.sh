@@ -44,6 +44,15 @@ left() {
 	find /run/katavm/net/leases -type f
 }
 
+# An ended container's rules and file are removed by a process that nobody waits for.
+nothing_left() { # NAME
+	for _ in $(seq 600); do
+		[ -n "$(left)" ] || { pass "$1"; return; }
+		sleep 0.1
+	done
+	left | fail "$1"
+}
+
 bash "$checkout/tests/lab/small-image.sh" "$work/image" >/dev/null 2>&1
 mkdir -p "$work/layer/bin"
 gcc -O2 -static -o "$work/layer/bin/udp_answer" "$checkout/tests/lab/udp_answer.c"

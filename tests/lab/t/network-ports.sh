@@ -96,8 +96,7 @@ kill -9 "$pid"
 until ! ss -ltn | grep -q :8080; do sleep 0.1; done
 check "the port of one that was killed" run -p 8080:80 "$image" true
 echo >end.two
-for _ in $(seq 600); do [ -z "$(left)" ] && break; sleep 0.1; done
-if [ -z "$(left)" ]; then pass "nothing is left"; else left | fail "nothing is left"; fi
+nothing_left "nothing is left"
 if pgrep katavm-forward; then ps ax | fail "no forwarder is left"; else pass "no forwarder is left"; fi
 
 # The host's name server listens on loopback only.

@@ -30,7 +30,7 @@ said "a default route" '^default via 10\.1..\.0\.1 dev eth0'
 said "a default route of IPv6" '^default via fd.*::1 dev eth0'
 said "ping" '^pinged$'
 said "a packet of full size" '^whole$'
-if [ -z "$(left)" ]; then pass "nothing is left"; else left | fail "nothing is left"; fi
+nothing_left "nothing is left"
 
 # Several at once: each has an address of its own, and stays until all of them are there.
 mkfifo hold
@@ -53,7 +53,7 @@ for _ in $(seq 10); do echo >&9; done
 exec 9>&-
 wait $(jobs -p | grep -v "^$outside_pid$") 2>/dev/null
 check "a run after one was killed" run --network default "$image" true
-if [ -z "$(left)" ]; then pass "nothing of the killed one is left"; else left | fail "nothing of the killed one is left"; fi
+nothing_left "nothing of the killed one is left"
 
 # Somebody empties the packet filter: the next container mends it.
 nft flush ruleset

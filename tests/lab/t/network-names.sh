@@ -1,0 +1,73 @@
+#!/bin/bash
+# timeout: 1500
+# Networks of the user's: made, listed, removed; containers on one see each other by name, those of another do not.
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../network.sh"
+cd "$work" || exit 1
+make_outside
+
+check "create" katavm network create front
+check "create with addresses" katavm network create --subnet 10.77.1.0/24 --subnet fd77::/64 --gateway 10.77.1.254 back
+check "create an internal one" katavm network create --internal --no-ipv6 inside
+expect_failure "a name that is taken" 1 'there is a network "front" already' katavm network create front
+expect_failure "addresses that are taken" 1 '10.77.0.0/16 overlaps with the network "back"' \
+	katavm network create --subnet 10.77.0.0/16 other
+expect_failure "addresses of the host" 1 'overlaps with a route of this host' katavm network create --subnet 192.0.2.0/25 other
+expect_failure "a name that is none" 1 "a network's name is of letters" katavm network create a/b
+expect_failure "a word that --network knows" 1 'cannot be called "none"' katavm network create none
+expect_output "ls" "$(printf 'back\nfront\ninside')" katavm network ls -q
+expect_match "ls as a table" '^back  .*10\.77\.1\.0/24 .*fd77::/64' katavm network ls
+
+# shellcheck disable=SC2016 # the guest's shell expands it
+serve='while :; do echo "I am $(hostname)" | nc -l -p 80 >/dev/null; done & while ! netstat -ltn | grep -q ":80 "; do sleep 0.1; done; echo serving; read -r x'
+start() { # NAME FLAGS...
+	local name=$1
+	shift
+	mkfifo "end.$name"
+	run -i --name "$name" --hostname "$name" "$@" "$image" sh -c "$serve" <>"end.$name" >"said.$name" 2>&1 &
+	until grep -q serving "said.$name" || ! kill -0 $!; do sleep 0.2; done
+}
+start web --network front --network-alias www
+start db --network back --ip 10.77.1.9
+expect_match "by name" '^I am web$' run --network front "$image" sh -c 'echo | nc -w 20 web 80'
+expect_match "by an alias" '^I am web$' run --network front "$image" sh -c 'echo | nc -w 20 www 80'
+expect_match "by IPv6" '^I am web$' run --network front "$image" sh -c 'echo | nc -w 20 $(grep -o "^fd.*	web" /etc/hosts | cut -f1) 80'
+expect_match "out of a network of one's own" '^192\.0\.2\.1$' run --network front "$image" sh -c 'echo | nc -w 20 192.0.2.2 7000'
+expect_match "an address asked for" '^I am db$' run --network back "$image" sh -c 'echo | nc -w 20 10.77.1.9 80'
+expect_failure "an address that is taken" 125 'the address 10.77.1.9 is in use by container db' \
+	run --network back --ip 10.77.1.9 "$image" true
+expect_failure "the bridge's address" 125 'the address 10.77.1.254 is in use by the bridge' \
+	run --network back --ip 10.77.1.254 "$image" true
+expect_failure "an address of another network" 125 'no address of the network "back"' \
+	run --network back --ip 10.78.1.9 "$image" true
+expect_failure "a name that is in use" 125 'the name "web" is in use' run --network back --name web "$image" true
+expect_match "names of another network are not known" "bad address 'web'" run --network back "$image" nc -w 20 web 80
+expect_match "nor are its addresses reached" '^unreached$' run --network back "$image" \
+	sh -c "nc -w 3 $(grep -ho '"address":"[0-9.]*' /run/katavm/net/leases/front/* | cut -d'"' -f4) 80 </dev/null || echo unreached"
+expect_match "nothing leaves an internal network" '^unreached$' run --network inside "$image" \
+	sh -c 'nc -w 3 192.0.2.2 7000 </dev/null || echo unreached'
+
+# One that came later, and one that left: who runs already hears of both.
+mkfifo end.watch
+# shellcheck disable=SC2016
+run -i --network front "$image" sh -c 'echo ready
+	until grep -q "	late " /etc/hosts; do sleep 0.1; done; echo came; echo | nc -w 20 late 80
+	while grep -q "	late " /etc/hosts; do sleep 0.1; done; echo left' <>end.watch >watch 2>&1 &
+watcher=$!
+until grep -q ready watch; do sleep 0.2; done
+start late --network front
+until grep -q 'I am late' watch || ! kill -0 $watcher; do sleep 0.2; done
+echo >end.late
+wait $watcher
+expect_output "who comes and goes is known to who runs" "$(printf 'ready\ncame\nI am late\nleft')" grep -v layer watch
+
+expect_match "inspect" '"name": ?"web"' katavm network inspect front
+expect_failure "rm of one in use" 1 'the network "front" is in use by container web' katavm network rm front
+echo >end.web
+echo >end.db
+nothing_left "nothing of the containers is left"
+check "rm" katavm network rm front back inside
+expect_output "and they are gone" '' sh -c 'katavm network ls -q; ip -o link | grep kvbr'
+expect_failure "rm of none" 1 'no network "front"' katavm network rm front
+expect_failure "network without a word" 125 'followed by one of: create, inspect, ls, rm' katavm network
+remove_outside
