@@ -6,7 +6,7 @@ katavm=$1
 bad=0
 fail() { echo "manual: $*"; bad=1; }
 
-flags_of_help() { sed -n 's/^  \(-.,\|   \) --\([a-z-]*\).*/\2/p' | sort; }
+flags_of_help() { sed -n 's/^  \(-.,\|   \) --\([a-z0-9-]*\).*/\2/p' | sort; }
 flags_of_page() {
 	sed -n '/^\.SH OPTIONS/,/^\.SH/s/.*\\fB\\-\\-\([^ ]*\)\\fR.*/\1/p' | sed 's/\\-/-/g' | sort
 }

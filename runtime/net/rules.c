@@ -75,9 +75,9 @@ static const struct {
 	{ "inet", "forward", TO_BRIDGES "," DROP },
 	{ "inet", "input", FROM_BRIDGES "," ANSWERS "," ACCEPT },
 	{ "inet", "input",
-	  FROM_BRIDGES
-	  "," MATCH(FIELD("icmpv6", "type"), "==",
-		    "{\"set\":[\"nd-neighbor-solicit\",\"nd-neighbor-advert\"]}") "," ACCEPT },
+	  FROM_BRIDGES "," MATCH(FIELD("icmpv6", "type"), "==",
+				 "{\"set\":[\"nd-neighbor-solicit\",\"nd-neighbor-advert\",\"nd-"
+				 "router-solicit\",\"mld2-listener-report\"]}") "," ACCEPT },
 	{ "inet", "input", FROM_BRIDGES "," VMAP(FIELD("ip", "saddr"), "only4") },
 	{ "inet", "input", FROM_BRIDGES "," VMAP(FIELD("ip6", "saddr"), "only6") },
 	{ "inet", "prerouting",
