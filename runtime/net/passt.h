@@ -7,6 +7,7 @@
  * last of our side's descriptors is closed, which is the VMM's end, however that comes.
  */
 
-/* -ENOENT: passt is not installed. Returns when passt is ready; what it says of a failure is in err. */
+/* -ENOENT: passt is not installed. Returns when passt is ready; what it says of a failure is in
+ * err. */
 int passt_open(const struct net_request *request, struct arena *arena, struct net *out,
 	       struct error *err);
