@@ -21,9 +21,10 @@ int net_open(const struct net_request *request, struct arena *arena, struct net 
 	else if (geteuid() == 0)
 		r = bridge_open(request, arena, out, err);
 	else if (request->allowed.count)
-		r = error_set(err, -EPERM,
-			      "--allow-host needs root, whose packet filter keeps it: run katavm as "
-			      "root, or with --network none");
+		r = error_set(
+		    err, -EPERM,
+		    "--allow-host needs root, whose packet filter keeps it: run katavm as "
+		    "root, or with --network none");
 	else
 		r = passt_open(request, arena, out, err);
 	if (r < 0 && request->optional) {

@@ -3,8 +3,8 @@
  *   vsock_talk client      in the guest: connects to the host's ports, prints "talk NAME VALUE"
  *   vsock_talk unix PATH   on the host: serves a Unix socket; prints "ready"
  *   vsock_talk vsock       on the host: serves the same ports as the client connects to
- * The first byte of a connection says what it is for: 'e' what comes goes back, 's' all is read until
- * the end and one byte is the receipt, 'g' AMOUNT bytes are sent.
+ * The first byte of a connection says what it is for: 'e' what comes goes back, 's' all is read
+ * until the end and one byte is the receipt, 'g' AMOUNT bytes are sent.
  */
 #include <linux/vm_sockets.h>
 #include <stdint.h>
