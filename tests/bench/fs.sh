@@ -23,4 +23,5 @@ done
 tar -C "$tree" -cf "$KATAVM_RESULTS/source.tar" .
 rm -rf "$tree"
 bench_guest "$bench_lib/fs-guest" "$(bench_fio)" git
+# shellcheck disable=SC2119 # in exact mode
 bench_measure

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # variables are shared with lib.sh and the file of checks
 # For checks of networks, read after lib.sh: an outside world in a network namespace of its own, with a small image.
 # 192.0.2.1 and 2001:db8::1 are this host's towards it, .2 and ::2 are its own.
 
@@ -25,7 +25,7 @@ make_outside() {
 }
 
 remove_outside() {
-	kill $outside_pid
+	kill "$outside_pid"
 	cp "$work/resolv.conf" /etc/resolv.conf
 	ip netns del outside
 	ip link del outside0 2>/dev/null

@@ -58,7 +58,7 @@ serve() { # makes the file be sent to whoever connects
 	END
 	until ss -ltn | grep -q :5001; do sleep 0.1; done
 }
-download() { serve; guest "nc 10.99.0.1 5001 | md5sum" "$@"; }
+download() { serve; guest "nc 10.99.0.1 5001 | md5sum"; }
 upload() {
 	python3 - "$work/came" <<-'END' &
 		import socket, sys

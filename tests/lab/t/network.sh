@@ -51,6 +51,7 @@ done)
 kill -9 "$victim"
 for _ in $(seq 10); do echo >&9; done
 exec 9>&-
+# shellcheck disable=SC2046 # several numbers
 wait $(jobs -p | grep -v "^$outside_pid$") 2>/dev/null
 check "a run after one was killed" run --network default "$image" true
 nothing_left "nothing of the killed one is left"

@@ -21,7 +21,7 @@ d f g hard " ]; then pass "files of the host are seen inside"; else seen | fail 
 expect_output "what is made inside is there outside" "inside inside ../f changed" \
 	sh -c 'echo "$(cat share/g) $(cat share/hard) $(readlink share/d/link) $(cat conf)"'
 expect_output "a hard link is one inode" "$(stat -c %i share/g)" stat -c %i share/hard
-[ ! -e share/d/e ] && fail "folders are made" <<<"no share/d/e" || pass "folders are made"
+check "folders are made" test -d share/d/e
 rm -rf share/*
 
 # At once, each step answered by the other side before the next.
@@ -60,7 +60,7 @@ says "and its new name is known" deep 'cat /mnt/dir2/f'
 mv share/dir2 "$work/elsewhere" && echo other >"$work/f"
 says "a folder moved away leads nowhere else" no 'cat /mnt/dir2/f >/dev/null 2>&1 && echo yes || echo no'
 says "nor does its parent" no 'cat ../secret/file ../../secret/file 2>/dev/null | grep -q hidden && echo yes || echo no'
-says "written inside" done 'echo written >/mnt/w; echo done'
+says "written inside" "done" 'echo written >/mnt/w; echo done'
 if [ "$(cat share/w)" = written ]; then pass "is there outside"; else fail "is there outside" <share/w; fi
 exec 5>&-
 exec 6<&-
