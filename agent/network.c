@@ -8,6 +8,7 @@
 #include "base/netlink.h"
 #include "base/own.h"
 #include "base/sys.h"
+#include <arpa/inet.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -207,8 +208,7 @@ static int connect_one(struct netlink *netlink, int index, const message_interfa
 int network_set_up(message_interface *const *interfaces, size_t count, struct error *err)
 {
 	int indices[NETWORK_MAX_INTERFACES];
-	struct netlink netlink;
-	own_fd fd = -1;
+	own_netlink netlink = NETLINK_CLOSED;
 	int r;
 
 	if (count == 0)
@@ -218,7 +218,6 @@ int network_set_up(message_interface *const *interfaces, size_t count, struct er
 	r = netlink_open(NETLINK_ROUTE, &netlink);
 	if (r < 0)
 		return error_set(err, r, "open a netlink socket: %s", sys_text(r));
-	fd = netlink.fd;
 	for (size_t i = 0; r == 0 && i < count; i++)
 		r = raise_one(&netlink, interfaces[i], &indices[i], err);
 	for (size_t i = 0; r == 0 && i < count; i++)

@@ -5,6 +5,7 @@
  */
 #include "base/netlink.h"
 
+#include "base/own.h"
 #include "base/sys.h"
 #include <linux/netlink.h>
 #include <string.h>
@@ -30,6 +31,11 @@ int netlink_open(int protocol, struct netlink *out)
 	(void)SYS(setsockopt, fd, SOL_NETLINK, NETLINK_CAP_ACK, &yes, sizeof yes);
 	*out = (struct netlink){ .fd = fd, .sequence = 1 };
 	return 0;
+}
+
+void netlink_close(const struct netlink *netlink)
+{
+	own_fd_release(&netlink->fd);
 }
 
 /* Room for size bytes at the end, zeroed; NULL when there is none. */

@@ -30,6 +30,14 @@ struct netlink_attribute {
 
 /* protocol: NETLINK_ROUTE or NETLINK_NETFILTER. */
 int netlink_open(int protocol, struct netlink *out);
+void netlink_close(const struct netlink *netlink);
+
+/* Closed at the end of its scope: own_netlink netlink = NETLINK_CLOSED; */
+#define own_netlink __attribute__((cleanup(netlink_close))) struct netlink
+#define NETLINK_CLOSED                                                                             \
+	{                                                                                          \
+		.fd = -1                                                                           \
+	}
 
 /* type and flags as in struct nlmsghdr (NLM_F_REQUEST and NLM_F_ACK are added), then the family's
  * own header: struct ifinfomsg and its like. */

@@ -1,8 +1,10 @@
 #include "vmm/config_json.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <json-c/json.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MAX_DEPTH = 8, MAX_FILE = 1 << 20 };
@@ -164,12 +166,14 @@ static int read_cache(const struct key *key, struct json_object *value, void *ou
 					     [VMM_CACHE_ALWAYS] = "always",
 					     [VMM_CACHE_NEVER] = "never" };
 	const char *text = json_object_get_string(value);
+	enum vmm_cache *cache = (enum vmm_cache *)(void *)((char *)out + key->offset);
 
-	for (unsigned i = 0; text && i < sizeof names / sizeof *names; i++)
+	for (size_t i = 0; text && i < sizeof names / sizeof *names; i++) {
 		if (strcmp(names[i], text) == 0) {
-			memcpy((char *)out + key->offset, &i, sizeof i);
+			*cache = (enum vmm_cache)i;
 			return 0;
 		}
+	}
 	return wrong(key, "\"auto\", \"always\" or \"never\"", err);
 }
 
@@ -214,16 +218,19 @@ static const struct key net_keys[] = {
 /* Six pairs of digits, not all zero and no group's address. */
 static bool read_mac(struct config_net *net)
 {
-	uint8_t *mac = net->address, any = 0;
-	char end;
+	const char *text = net->mac;
+	uint8_t any = 0;
 
-	if (strlen(net->mac) != 17 || strspn(net->mac, "0123456789abcdefABCDEF:") != 17 ||
-	    sscanf(net->mac, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%c", &mac[0], &mac[1], &mac[2],
-		   &mac[3], &mac[4], &mac[5], &end) != 6)
+	if (strlen(text) != (size_t)VMM_MAC_SIZE * 3 - 1)
 		return false;
-	for (int i = 0; i < VMM_MAC_SIZE; i++)
-		any |= mac[i];
-	return any && !(mac[0] & 1);
+	for (int i = 0; i < VMM_MAC_SIZE; i++, text += 3) {
+		if (!isxdigit((unsigned char)text[0]) || !isxdigit((unsigned char)text[1]) ||
+		    text[2] != (i < VMM_MAC_SIZE - 1 ? ':' : '\0'))
+			return false;
+		net->address[i] = (uint8_t)strtoul(text, NULL, 16);
+		any |= net->address[i];
+	}
+	return any && !(net->address[0] & 1);
 }
 
 static int read_nets(const struct key *key, struct json_object *value, void *out, struct error *err)

@@ -13,9 +13,10 @@ static void clean(const char *from, size_t size, char *out)
 	size_t length = strnlen(from, size);
 
 	for (size_t i = 0; i < length; i++)
-		out[i] = from[i] < ' ' || from[i] > '~' || from[i] == '"' || from[i] == '\\'
-			     ? '?'
-			     : from[i];
+		if (from[i] < ' ' || from[i] > '~' || from[i] == '"' || from[i] == '\\')
+			out[i] = '?';
+		else
+			out[i] = from[i];
 	out[length] = 0;
 }
 

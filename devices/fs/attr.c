@@ -266,7 +266,7 @@ int fs_op_setattr(struct fs *fs, struct fs_call *call, struct fs_node *node)
 	const uint32_t rest = FATTR_UID | FATTR_GID | FATTR_MODE | FATTR_ATIME | FATTR_MTIME |
 			      FATTR_ATIME_NOW | FATTR_MTIME_NOW;
 	struct fuse_setattr_in in = *FS_BODY(call, struct fuse_setattr_in);
-	struct statx status;
+	struct statx status = { 0 };
 	int r = 0;
 
 	if (in.valid & FATTR_SIZE)

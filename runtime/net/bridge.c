@@ -184,9 +184,8 @@ static int start_rules(struct bridge *bridge, struct error *err)
 static int connect_locked(struct bridge *bridge, const struct net_request *request,
 			  struct arena *arena, struct net_interface *one, struct error *err)
 {
-	struct netlink netlink;
-	own_fd fd = -1;
-	uint32_t index;
+	own_netlink netlink = NETLINK_CLOSED;
+	uint32_t index = 0;
 	int r = find_network(request->network, &bridge->network, err);
 
 	if (r == 0)
@@ -198,7 +197,6 @@ static int connect_locked(struct bridge *bridge, const struct net_request *reque
 	r = netlink_open(NETLINK_ROUTE, &netlink);
 	if (r < 0)
 		return error_set(err, r, "open a netlink socket: %s", sys_text(r));
-	fd = netlink.fd;
 	r = lease_take(&bridge->network, index, &bridge->lease, err);
 	for (size_t i = 0; r == 0 && i < bridge->dead_count; i++)
 		forget_neighbours(&netlink, &bridge->dead[i]);
@@ -432,14 +430,12 @@ int bridge_denied(struct bridge *bridge, uint64_t *packets)
 
 static void remove_traces(struct bridge *bridge)
 {
-	struct netlink netlink;
+	own_netlink netlink = NETLINK_CLOSED;
 	struct rules rules;
 	struct error err;
 
-	if (netlink_open(NETLINK_ROUTE, &netlink) == 0) {
+	if (netlink_open(NETLINK_ROUTE, &netlink) == 0)
 		forget_neighbours(&netlink, &bridge->lease);
-		(void)close(netlink.fd);
-	}
 	if (rules_begin(&rules, &err) < 0)
 		return;
 	rules_add_base(&rules);

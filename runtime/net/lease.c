@@ -256,7 +256,9 @@ static int look_at(const struct look *look, int folder, const char *file)
 
 	if (!parse_number(file, UINT32_MAX, &index))
 		return 0;
-	fd = sys_open(folder, file, O_RDWR | O_NOFOLLOW, 0);
+	/* who only looks opens for reading: the end of an open for writing is an event to those who
+	 * watch the folder, of whom the caller may be one */
+	fd = sys_open(folder, file, (look->dead_only ? O_RDWR : O_RDONLY) | O_NOFOLLOW, 0);
 	if (fd < 0) /* gone by now */
 		return 0;
 	alive = look->dead_only ? !take(fd) : is_held(fd);

@@ -385,8 +385,7 @@ int network_create(const struct network_wish *wish, struct network *out, struct 
 {
 	static struct choice choice; /* large; one thread */
 	struct network network = { 0 };
-	struct netlink netlink;
-	own_fd fd = -1;
+	own_netlink netlink = NETLINK_CLOSED;
 	int r = network_check_name(wish->name, err);
 
 	if (r < 0)
@@ -396,7 +395,6 @@ int network_create(const struct network_wish *wish, struct network *out, struct 
 	r = netlink_open(NETLINK_ROUTE, &netlink);
 	if (r < 0)
 		return error_set(err, r, "open a netlink socket: %s", sys_text(r));
-	fd = netlink.fd;
 	choice = (struct choice){ .netlink = &netlink };
 	network = (struct network){ 0 };
 	(void)snprintf(network.name, sizeof network.name, "%s", wish->name);

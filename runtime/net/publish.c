@@ -219,6 +219,7 @@ static const struct ip any[] = { { 4, { 0 } }, { 16, { 0 } } };
 static int take_one(const struct publish *publish, uint16_t offset, struct arena *arena,
 		    struct publish_socket *sockets, size_t *count, struct error *err)
 {
+	static const struct ip anywhere = { 0 };
 	const bool named = publish->host.size > 0;
 	const struct ip *ips = named ? &publish->host : publish->everywhere ? any : loopbacks;
 	uint16_t port = publish->host_first ? (uint16_t)(publish->host_first + offset) : 0;
@@ -234,7 +235,7 @@ static int take_one(const struct publish *publish, uint16_t offset, struct arena
 		++*count;
 		one->fd = fd;
 		one->port = (struct lease_port){
-			.host = publish->everywhere ? (struct ip){ 0 } : ips[i],
+			.host = publish->everywhere ? anywhere : ips[i],
 			.host_port = port,
 			.guest_port = (uint16_t)(publish->guest_first + offset),
 			.protocol = publish->protocol,

@@ -96,13 +96,11 @@ static int add_addresses(struct netlink *netlink, const struct network *network,
 
 int network_raise(const struct network *network, int *out_index, struct error *err)
 {
-	struct netlink netlink;
-	own_fd fd = -1;
+	own_netlink netlink = NETLINK_CLOSED;
 	int index, r = netlink_open(NETLINK_ROUTE, &netlink);
 
 	if (r < 0)
 		return error_set(err, r, "open a netlink socket: %s", sys_text(r));
-	fd = netlink.fd;
 	index = link_index(&netlink, network->bridge);
 	if (index == -ENODEV)
 		index = make_bridge(&netlink, network);
@@ -117,13 +115,11 @@ int network_raise(const struct network *network, int *out_index, struct error *e
 
 int network_lower(const struct network *network, struct error *err)
 {
-	struct netlink netlink;
-	own_fd fd = -1;
+	own_netlink netlink = NETLINK_CLOSED;
 	int index, r = netlink_open(NETLINK_ROUTE, &netlink);
 
 	if (r < 0)
 		return error_set(err, r, "open a netlink socket: %s", sys_text(r));
-	fd = netlink.fd;
 	index = link_index(&netlink, network->bridge);
 	if (index == -ENODEV)
 		return 0;
