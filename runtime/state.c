@@ -102,6 +102,22 @@ static int name_files(const struct run_config *config, struct state *out, struct
 	return 0;
 }
 
+/* A file that was there is of a katavm that was killed, and so is the socket it names. */
+static void drop_socket(int fd)
+{
+	struct json_object *top, *socket = NULL;
+	char text[32 << 10];
+	long size = SYS_RETRY(pread, fd, text, sizeof text - 1, 0);
+
+	if (size <= 0)
+		return;
+	text[size] = '\0';
+	top = json_tokener_parse(text);
+	if (json_object_object_get_ex(top, "socket", &socket))
+		(void)SYS(unlink, json_object_get_string(socket));
+	(void)json_object_put(top);
+}
+
 int state_open(const struct run_config *config, struct state *out, struct error *err)
 {
 	int result = name_files(config, out, err);
@@ -121,6 +137,7 @@ int state_open(const struct run_config *config, struct state *out, struct error 
 					 sys_text(result));
 		if (result == 0) /* removed in between: the next one */
 			continue;
+		drop_socket(fd);
 		result = write_entry(fd, config, out->socket);
 		if (result < 0)
 			return error_set(err, result, "write %.150s: %s", out->path,

@@ -10,7 +10,7 @@ run() { timeout -k 20 700 katavm run --timeout 600 "$@"; } # a slow host is none
 run -q "$image" true
 
 expect_failure "an unknown flag" 125 'unknown flag --hostnam: did you mean --hostname' run --hostnam x "$image"
-for flag in "-v name:/b" "-p 80:80" "-d" "--network bridge" "--restart always" "--mount type=bind" "--gpus all" \
+for flag in "-d" "--restart always" "--gpus all" "--volumes-from x" "--ip6 fd00::1" "--mac-address 02:00:00:00:00:01" \
 	"--device /dev/x" "--log-driver none" "--health-cmd x" "-P" "--storage-opt size=1g" "--cpuset-cpus 0"; do
 	# shellcheck disable=SC2086
 	expect_failure "of a later release: $flag" 125 'not in this release: [a-z-]' run $flag "$image" true
