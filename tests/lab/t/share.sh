@@ -243,10 +243,10 @@ try:
 except ImportError: pass
 
 os.mkdir('many')
-for i in range(10000): os.close(os.open('many/%d' % i, os.O_CREAT))
-ok('10,000 files', len(os.listdir('many')) == 10000)
+for i in range(1000): os.close(os.open('many/%d' % i, os.O_CREAT))
+ok('1,000 files', len(os.listdir('many')) == 1000)
 ok('and their attributes', sum(e.stat().st_size for e in os.scandir('many')) == 0)
-for i in range(10000): os.unlink('many/%d' % i)
+for i in range(1000): os.unlink('many/%d' % i)
 os.rmdir('many')
 ok('and gone', 'many' not in os.listdir('.'))
 
