@@ -25,33 +25,51 @@ static int refuse(const char *text, const char *why, struct error *err)
 			 why);
 }
 
+/* [ADDRESS] or [ADDRESS]:PORT; *host and *port end up as texts of their own in it. What is wrong,
+ * or NULL. */
+static const char *split_brackets(char *copy, const char **host, const char **port)
+{
+	char *end = strchr(copy, ']');
+	struct ip ip;
+
+	if (!end || (end[1] != ':' && end[1] != '\0'))
+		return "a bracket is missing";
+	*port = end[1] == ':' ? end + 2 : NULL;
+	*end = '\0';
+	*host = copy + 1;
+	return ip_parse(*host, &ip) && ip.size == 16 ? NULL
+						     : "what is in brackets is no IPv6 address";
+}
+
+/* The same of ADDRESS, NAME and either with :PORT. */
+static const char *split_plain(char *copy, const char **host, const char **port)
+{
+	char *end = strrchr(copy, ':');
+	struct ip ip;
+
+	*host = copy;
+	if (ip_parse(copy, &ip))
+		return NULL;
+	*port = end ? end + 1 : NULL;
+	if (end)
+		*end = '\0';
+	return ip_parse(copy, &ip) || is_name(copy) ? NULL
+						    : "that is neither a name nor an address";
+}
+
 int allow_parse(const char *text, struct arena *arena, struct allow *out, struct error *err)
 {
 	struct allow allow = { 0 };
-	char *copy = arena_text(arena, text, strlen(text)), *port = NULL, *end;
+	char *copy = arena_text(arena, text, strlen(text));
+	const char *port = NULL, *wrong;
 	uint64_t number = 0;
-	struct ip ip;
 
-	if (copy[0] == '[') {
-		end = strchr(copy, ']');
-		if (!end || (end[1] != ':' && end[1] != '\0'))
-			return refuse(text, "a bracket is missing", err);
-		port = end[1] == ':' ? end + 2 : NULL;
-		*end = '\0';
-		copy++;
-		if (!ip_parse(copy, &ip) || ip.size != 16)
-			return refuse(text, "what is in brackets is no IPv6 address", err);
-	} else if (!ip_parse(copy, &ip)) {
-		end = strrchr(copy, ':');
-		port = end ? end + 1 : NULL;
-		if (end)
-			*end = '\0';
-		if (!ip_parse(copy, &ip) && !is_name(copy))
-			return refuse(text, "that is neither a name nor an address", err);
-	}
+	wrong = copy[0] == '[' ? split_brackets(copy, &allow.host, &port)
+			       : split_plain(copy, &allow.host, &port);
+	if (wrong)
+		return refuse(text, wrong, err);
 	if (port && (!parse_number(port, UINT16_MAX, &number) || number == 0))
 		return refuse(text, "a port is from 1 to 65535", err);
-	allow.host = copy;
 	allow.port = (uint16_t)number;
 	*out = allow;
 	return 0;

@@ -121,13 +121,13 @@ static int set_up(const struct forward *list, size_t count, int alive_fd, int *e
 _Noreturn static void serve(int epoll_fd)
 {
 	for (;;) {
-		struct epoll_event event;
+		struct epoll_event event = { .data.ptr = NULL };
 		long got = SYS_RETRY(epoll_wait, epoll_fd, &event, 1, -1);
 		struct forward_watch *watch = event.data.ptr;
 
 		if (got < 0)
 			_exit(1);
-		if (got == 1)
+		if (got == 1 && watch)
 			watch->ready(watch, event.events);
 	}
 }
@@ -138,7 +138,7 @@ int forward_start(const struct forward *list, size_t count, struct forwarder *ou
 	static struct forward_watch alive;
 	own_fd theirs = -1;
 	own_fd ours = -1;
-	int ends[2], r, epoll_fd;
+	int ends[2], r, epoll_fd = -1;
 	pid_t pid;
 
 	*out = (struct forwarder){ .alive_fd = -1 };

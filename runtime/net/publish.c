@@ -26,7 +26,7 @@ static int refuse(const char *text, const char *why, struct error *err)
 static bool parse_range(const char *text, uint16_t *first, uint16_t *count)
 {
 	const char *dash = strchr(text, '-');
-	char low[8];
+	char low[8] = "";
 	uint64_t from, to;
 
 	if (dash && (size_t)(dash - text) >= sizeof low)
