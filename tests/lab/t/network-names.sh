@@ -51,7 +51,8 @@ expect_match "nothing leaves an internal network" '^unreached$' run --network in
 mkfifo end.watch
 # shellcheck disable=SC2016
 run -i --network front "$image" sh -c 'echo ready
-	until grep -q "	late " /etc/hosts; do sleep 0.1; done; echo came; echo | nc -w 20 late 80
+	until grep -q "	late " /etc/hosts; do sleep 0.1; done; echo came
+	until echo | nc -w 20 late 80 2>/dev/null | grep late; do sleep 0.2; done # its name is known before it serves
 	while grep -q "	late " /etc/hosts; do sleep 0.1; done; echo left' <>end.watch >watch 2>&1 &
 watcher=$!
 until grep -q ready watch; do sleep 0.2; done
