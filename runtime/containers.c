@@ -87,7 +87,7 @@ int containers_visit(int (*visit)(void *context, const struct container_entry *e
 	const struct dirent *file;
 	int result = open_folder(&folder, err);
 
-	while (result == 0 && (file = readdir(folder))) {
+	while (result == 0 && folder && (file = readdir(folder))) {
 		struct container_entry entry;
 
 		if (ends_with(file->d_name, ".json") &&

@@ -184,6 +184,7 @@ int sandbox_start(struct sandbox *sandbox, const struct sandbox_parts *parts, st
 {
 	int result = start_vm(sandbox->vmm, parts, err);
 
+	sandbox->memory_bytes = parts->config->memory_bytes;
 	return result < 0 ? result : connect_agent(sandbox, err);
 }
 
