@@ -167,7 +167,7 @@ void containers_sweep(void)
 
 	if (open_folder(&folder, &err) < 0)
 		return;
-	while ((file = readdir(folder)))
+	while (folder && (file = readdir(folder)))
 		if (ends_with(file->d_name, ".json"))
 			sweep(dirfd(folder), file->d_name);
 }

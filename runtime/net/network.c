@@ -236,6 +236,7 @@ static int is_free(struct choice *choice, const struct ip_prefix *subnet, struct
 	choice->wanted = subnet;
 	choice->in_the_way = NULL;
 	r = network_each(look_at, choice, err);
+	choice->wanted = NULL; /* it is the caller's */
 	if (r < 0 || choice->in_the_way)
 		return r;
 	r = link_is_routed(choice->netlink, subnet, &routed);

@@ -28,7 +28,7 @@ has "frames of 64 KiB" 'mtu 65520 '
 if pgrep -x 'passt(\.avx2)?' >/dev/null; then fail "passt ends with its container" </dev/null; else pass "passt ends with its container"; fi
 if [ -z "$(find /tmp -maxdepth 1 -name 'katavm-passt*')" ]; then pass "no file is left"; else fail "no file is left" </dev/null; fi
 
-# 20 MB each way.
+# 20 MB each way. The guest keeps its direction open meanwhile: passt 2023_03 loses the rest of what comes when it is not.
 head -c 20000000 /dev/urandom >sent
 sum=$(md5sum <sent | cut -d' ' -f1)
 outside python3 -c '
@@ -42,8 +42,8 @@ def take():
 threading.Thread(target=give, daemon=True).start(); take()' &
 server=$!
 until outside ss -ltn | grep -q :5002; do sleep 0.1; done
-expect_match "20 MB come in whole" "^$sum" run "$image" sh -c 'nc 192.0.2.2 5001 | md5sum'
-check "and go out" run "$image" sh -c 'nc 192.0.2.2 5001 | nc -w 5 192.0.2.2 5002'
+expect_match "20 MB come in whole" "^$sum" run "$image" sh -c 'mkfifo /f; nc 192.0.2.2 5001 <>/f | md5sum'
+check "and go out" run "$image" sh -c 'mkfifo /f; nc 192.0.2.2 5001 <>/f | nc -w 5 192.0.2.2 5002'
 wait $server
 check "unchanged" cmp sent came
 
