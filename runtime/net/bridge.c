@@ -418,13 +418,13 @@ int bridge_ready(struct bridge *bridge, struct error *err)
 
 int bridge_denied(struct bridge *bridge, uint64_t *packets)
 {
-	struct rules_denied denied;
+	struct rules_denied denied = { 0 };
 	struct error err;
 	int r = bridge_ready(bridge, &err);
 
 	if (r == 0 && bridge->lease.restricted)
 		r = rules_read_denied(&bridge->lease, &denied, &err);
-	*packets = r == 0 && bridge->lease.restricted ? denied.packets : 0;
+	*packets = denied.packets;
 	return r;
 }
 

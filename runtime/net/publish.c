@@ -138,7 +138,7 @@ static socklen_t make_address(const struct ip *ip, uint16_t port, struct sockadd
 
 static int bound_port(int fd, uint16_t *out)
 {
-	struct sockaddr_storage address;
+	struct sockaddr_storage address = { 0 };
 	socklen_t size = sizeof address;
 	int r = (int)SYS(getsockname, fd, (struct sockaddr *)&address, &size);
 

@@ -20,7 +20,9 @@ static char read_setting(const char *path)
 	own_fd fd = sys_open(AT_FDCWD, path, O_RDONLY, 0);
 	char value = 0;
 
-	return fd >= 0 && SYS_RETRY(read, fd, &value, 1) == 1 ? value : 0;
+	if (fd >= 0 && SYS_RETRY(read, fd, &value, 1) != 1)
+		value = 0;
+	return value;
 }
 
 static int write_setting(const char *path, const char *value)
