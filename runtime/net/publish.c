@@ -138,14 +138,12 @@ static socklen_t make_address(const struct ip *ip, uint16_t port, struct sockadd
 
 static int bound_port(int fd, uint16_t *out)
 {
-	struct sockaddr_storage address = { 0 };
+	struct sockaddr_in6 address = { 0 }; /* the port is at the same place in one of IPv4 */
 	socklen_t size = sizeof address;
 	int r = (int)SYS(getsockname, fd, (struct sockaddr *)&address, &size);
 
 	if (r == 0)
-		*out = ntohs(address.ss_family == AF_INET6
-				 ? ((const struct sockaddr_in6 *)&address)->sin6_port
-				 : ((const struct sockaddr_in *)&address)->sin_port);
+		*out = ntohs(address.sin6_port);
 	return r;
 }
 
