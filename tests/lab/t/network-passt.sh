@@ -47,6 +47,7 @@ server=$!
 until ss -ltn | grep -q :5555; do sleep 0.1; done
 get='printf "GET / HTTP/1.0\r\n\r\n"; sleep 3'
 if [[ $(bash -c "$get" | nc -q 1 127.0.0.1 5555 2>/dev/null || bash -c "$get" | busybox nc 127.0.0.1 5555) == *"HTTP/1"* ]]; then pass "a server on it"; else fail "a server on it" </dev/null; fi
+ip route add blackhole 10.143.0.0/24 # nor does it leave the lab by its own default route
 observe run "$image" sh -c "($get) | nc -w 5 10.143.0.1 5555"
 if [[ $output == *HTTP/1* ]]; then seen | fail "the host's loopback is not reached"; else pass "the host's loopback is not reached"; fi
 kill $server
