@@ -13,9 +13,16 @@ int lock_take(int fd, bool exclusive)
 	return result == -EACCES ? -EWOULDBLOCK : result;
 }
 
+int lock_wait(int fd)
+{
+	struct flock flock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	return (int)SYS_RETRY(fcntl, fd, F_OFD_SETLKW, &flock);
+}
+
 bool lock_is_held(int fd)
 {
 	struct flock flock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 
-	return SYS_RETRY(fcntl, fd, F_OFD_GETLK, &flock) == 0 && flock.l_type != F_UNLCK;
+	return SYS_RETRY(fcntl, fd, F_OFD_GETLK, &flock) < 0 || flock.l_type != F_UNLCK;
 }

@@ -8,5 +8,8 @@
  * writing. */
 int lock_take(int fd, bool exclusive);
 
-/* Does another open file hold any lock? */
+/* An exclusive one, waited for. */
+int lock_wait(int fd);
+
+/* Does another open file hold any lock? Also true when that cannot be found out. */
 bool lock_is_held(int fd);

@@ -2,6 +2,7 @@
 
 #include "base/own.h"
 #include "base/sys.h"
+#include "runtime/lock.h"
 #include "runtime/parse.h"
 #include "runtime/paths.h"
 
@@ -13,28 +14,6 @@
 #include <time.h>
 
 enum { ENDING_TRIES = 1000 }; /* of 10 ms */
-
-/* Locks are of the open file: they can be looked at without being taken, and no child that closes a
- * copy of the descriptor gives one back. */
-static int lock(int fd, int command, struct flock *out)
-{
-	*out = (struct flock){ .l_type = F_WRLCK, .l_whence = SEEK_SET };
-	return (int)SYS_RETRY(fcntl, fd, command, out);
-}
-
-static bool is_held(int fd)
-{
-	struct flock held;
-
-	return lock(fd, F_OFD_GETLK, &held) < 0 || held.l_type != F_UNLCK;
-}
-
-static bool take(int fd)
-{
-	struct flock wanted;
-
-	return lock(fd, F_OFD_SETLK, &wanted) == 0;
-}
 
 static int make_folders(const char *const *parts, char path[PATH_MAX], struct error *err)
 {
@@ -66,7 +45,6 @@ int lease_lock(struct error *err)
 {
 	static const char *const parts[] = { "net", NULL };
 	char path[PATH_MAX];
-	struct flock wanted;
 	own_fd fd = -1;
 	int r = make_folders(parts, path, err);
 
@@ -76,7 +54,7 @@ int lease_lock(struct error *err)
 		return error_set(err, -ENAMETOOLONG, "the state folder's path is too long");
 	memcpy(path + strlen(path), "/lock", sizeof "/lock");
 	fd = sys_open(AT_FDCWD, path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
-	r = fd < 0 ? fd : lock(fd, F_OFD_SETLKW, &wanted);
+	r = fd < 0 ? fd : lock_wait(fd);
 	return r < 0 ? error_set(err, r, "lock %.150s: %s", path, sys_text(r)) : take_fd(&fd);
 }
 
@@ -115,7 +93,7 @@ static int try_index(int folder, const struct network *network, uint32_t index, 
 	fd = sys_open(folder, name, O_RDWR | O_CREAT | O_EXCL, 0600);
 	if (fd == -EEXIST)
 		return 0;
-	r = fd < 0 ? fd : take(fd) ? 0 : -EBUSY;
+	r = fd < 0 ? fd : lock_take(fd, true) == 0 ? 0 : -EBUSY;
 	if (r < 0)
 		return r;
 	out->fd = take_fd(&fd);
@@ -261,7 +239,7 @@ static int look_at(const struct look *look, int folder, const char *file)
 	fd = sys_open(folder, file, (look->dead_only ? O_RDWR : O_RDONLY) | O_NOFOLLOW, 0);
 	if (fd < 0) /* gone by now */
 		return 0;
-	alive = look->dead_only ? !take(fd) : is_held(fd);
+	alive = look->dead_only ? lock_take(fd, true) < 0 : lock_is_held(fd);
 	if (alive && look->dead_only)
 		return 0;
 	(void)read_lease(&lease, fd, look->arena);
