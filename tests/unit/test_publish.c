@@ -78,19 +78,19 @@ Test(publish, taken)
 	struct publish_socket sockets[4], more[4];
 	struct arena arena = { 0 };
 	size_t count = 0, none = 0;
-	char port[32];
+	char text[64];
 
 	cr_assert_eq(publish_parse("127.0.0.1::80", &one, &err), 0);
 	cr_assert_eq(publish_take(&one, &arena, sockets, &count, &err), 0, "%s", err.text);
 	cr_assert_eq(count, 1);
 	cr_assert_gt(sockets[0].port.host_port, 0);
 	cr_assert_eq(sockets[0].port.guest_port, 80);
-	(void)snprintf(port, sizeof port, "127.0.0.1:%u:81", sockets[0].port.host_port);
-	cr_assert_eq(publish_parse(port, &one, &err), 0);
+	(void)snprintf(text, sizeof text, "127.0.0.1:%u:81", sockets[0].port.host_port);
+	cr_assert_eq(publish_parse(text, &one, &err), 0);
 	cr_assert_eq(publish_take(&one, &arena, more, &none, &err), -EADDRINUSE);
-	(void)snprintf(port, sizeof port, "TCP port %u of 127.0.0.1 is in use",
+	(void)snprintf(text, sizeof text, "TCP port %u of 127.0.0.1 is in use",
 		       sockets[0].port.host_port);
-	cr_assert_not_null(strstr(err.text, port), "%s", err.text);
+	cr_assert_not_null(strstr(err.text, text), "%s", err.text);
 	(void)close(sockets[0].fd);
 	cr_assert_eq(publish_parse("192.0.2.77:80:80", &one, &err), 0);
 	cr_assert_eq(publish_take(&one, &arena, more, &none, &err), -EADDRNOTAVAIL);
