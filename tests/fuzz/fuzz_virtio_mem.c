@@ -32,9 +32,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct virtio_device *device;
 
 	if (!region)
-		region =
-		    mmap(NULL, SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		region = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	CHECK(region != MAP_FAILED);
+	CHECK(madvise(region, SIZE, MADV_DONTNEED) == 0); /* the guest may have written to it */
 	CHECK(virtio_mem_create(&(struct virtio_mem_setup){ .start = { REGION },
 							    .size = SIZE,
 							    .release = check_range },
