@@ -4,7 +4,8 @@
  *   net_send.c     packets from the guest
  *   net_receive.c  packets to the guest
  *   net_stream.c   frames on a stream socket, in place of a tap's packets
- *   net_control.c  the control queue */
+ *   net_control.c  the control queue
+ *   net_limit.c    rate limits */
 #include "devices/hostfd.h"
 #include "devices/io.h"
 #include "devices/virtio_net.h"
@@ -80,6 +81,7 @@ struct net_receive {
 	size_t capacity;   /* bytes they hold */
 	size_t wanted;     /* bytes worth offering, from what came lately */
 	size_t packet;     /* a packet that has been read and not given yet; 0: none */
+	bool is_paid;      /* it may be given, says the rate limit */
 	size_t spilled_at; /* where in it `rest` begins */
 	const uint8_t *rest;
 	struct receive_buffer buffers[NET_QUEUE_SIZE];
@@ -100,6 +102,12 @@ struct net_stream {
 	uint8_t *buffer;   /* STREAM_SIZE */
 };
 
+struct net_limit {
+	struct rate_limit limit;
+	struct io_op timer; /* busy: nothing goes until it is done */
+	struct net *net;
+};
+
 struct net {
 	struct virtio_device device; /* first: the transport gives it back */
 	struct virtio_type type;     /* how many queues differs */
@@ -110,7 +118,8 @@ struct net {
 	bool is_mergeable;
 	unsigned active_pairs;
 	struct chain chain, command; /* the packet, the command being looked at */
-	struct net_stream stream;    /* with setup.is_stream */
+	struct net_limit send_limit, receive_limit;
+	struct net_stream stream; /* with setup.is_stream */
 	struct net_send sends[VIRTIO_NET_MAX_PAIRS];
 	struct net_receive receives[VIRTIO_NET_MAX_PAIRS];
 };
@@ -172,6 +181,16 @@ void net_stream_read(struct net *net);
 void net_stream_stop_reading(struct net *net);
 /* No frame waits any more, and none of the guest's memory is in use. */
 void net_stream_quiesce(struct net *net);
+
+/* ---- net_limit.c ---- */
+
+void net_limit_init(struct net *net);
+/* True: the packet may go, and is paid for. False: not now; its queue is asked again when it is
+ * worth trying. */
+bool net_limit_take(struct net_limit *limit, size_t bytes);
+bool net_limit_waits(const struct net_limit *limit);
+/* Nothing is asked any more. What was taken stays taken, or a guest would only have to reset. */
+void net_limit_stop(struct net_limit *limit);
 
 /* ---- net_control.c ---- */
 

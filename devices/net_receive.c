@@ -151,9 +151,13 @@ static void give(struct net_receive *receive)
 	io_defer(receive->net->device.io, &receive->after);
 }
 
-/* False: the rest of the packet waits for buffers. */
+/* False: the packet waits for its time, or the rest of it for buffers. */
 static bool deliver(struct net_receive *receive)
 {
+	if (!receive->is_paid &&
+	    !net_limit_take(&receive->net->receive_limit, receive->packet - NET_HEADER))
+		return false;
+	receive->is_paid = true;
 	while (receive->capacity < receive->packet) {
 		size_t before = receive->capacity;
 
@@ -188,6 +192,7 @@ bool net_receive_copy(struct net_receive *receive, const uint8_t *bytes, size_t 
 	}
 	receive->rest = bytes + receive->spilled_at;
 	receive->packet = size;
+	receive->is_paid = false;
 	return deliver(receive);
 }
 
@@ -210,6 +215,7 @@ static void take_packet(struct net_receive *receive, size_t size)
 
 	receive->wanted = size > slowly ? size : slowly;
 	receive->packet = size > NET_HEADER ? size : 0;
+	receive->is_paid = false;
 }
 
 static void read_on(struct net_receive *receive)

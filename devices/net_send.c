@@ -130,6 +130,13 @@ static bool send_chain(struct net_send *send)
 	return true;
 }
 
+static size_t packet_size(const struct chain *chain)
+{
+	size_t size = chain_readable(chain);
+
+	return size > NET_HEADER ? size - NET_HEADER : 0;
+}
+
 /* Takes as many as there are slots. What is beyond waits until some have left, or, where nothing is
  * on its way, for a later turn. */
 static void send_chains(struct net_send *send)
@@ -137,10 +144,11 @@ static void send_chains(struct net_send *send)
 	struct virtio_device *device = &send->net->device;
 	struct virtqueue *queue = &device->queues[send->queue];
 	bool has_looked_again = false;
+	struct net_limit *limit = &send->net->send_limit;
 	unsigned taken = 0;
 	int r = 1;
 
-	while (taken < SEND_SLOTS && send->busy_count < SEND_SLOTS) {
+	while (taken < SEND_SLOTS && send->busy_count < SEND_SLOTS && !net_limit_waits(limit)) {
 		r = virtqueue_pop(queue, &send->net->chain);
 		if (r == 0 && send->busy_count == 0 && !has_looked_again &&
 		    virtqueue_enable_kicks(queue)) {
@@ -149,6 +157,10 @@ static void send_chains(struct net_send *send)
 		}
 		if (r <= 0)
 			break;
+		if (!net_limit_take(limit, packet_size(&send->net->chain))) {
+			virtqueue_unpop(queue, &send->net->chain);
+			break;
+		}
 		if (!send_chain(send)) {
 			virtio_break(device, "a packet that cannot be one");
 			return;
@@ -157,7 +169,7 @@ static void send_chains(struct net_send *send)
 	}
 	if (r < 0)
 		virtio_break(device, "bad descriptors");
-	else if (r > 0 && send->busy_count == 0)
+	else if (r > 0 && send->busy_count == 0 && !net_limit_waits(limit))
 		virtio_again(device, send->queue);
 	virtio_complete(device, send->queue);
 }

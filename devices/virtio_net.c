@@ -174,6 +174,8 @@ static void quiesce(struct virtio_device *device)
 {
 	struct net *net = net_of(device);
 
+	net_limit_stop(&net->send_limit);
+	net_limit_stop(&net->receive_limit);
 	for (unsigned pair = 0; pair < net->setup.pair_count; pair++) {
 		net_receive_quiesce(&net->receives[pair]);
 		net_send_quiesce(&net->sends[pair]);
@@ -309,6 +311,7 @@ int virtio_net_create(const struct virtio_net_setup *config, struct virtio_devic
 	if (!net)
 		return -ENOMEM;
 	net->setup = *config;
+	net_limit_init(net);
 	r = prepare(net);
 	if (r < 0) {
 		finish(net);

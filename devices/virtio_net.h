@@ -1,4 +1,5 @@
 #pragma once
+#include "devices/rate_limit.h"
 #include "devices/virtio.h"
 
 /*
@@ -18,6 +19,9 @@ struct virtio_net_setup {
 	/* The one descriptor is a stream socket with frames, each behind its length in four bytes,
 	 * the highest first, and without packet headers: passt's. There are no offloads then. */
 	bool is_stream;
+	/* A packet is one operation, and its bytes are counted without its packet header. Segments
+	 * that the host's kernel is to cut up are one packet. For all pairs together. */
+	struct rate_limit_config send_limit, receive_limit; /* send: what the guest sends */
 };
 
 /* -EINVAL: no tap with packet headers, or several pairs on a stream. Offloads are those the host's
@@ -28,3 +32,7 @@ int virtio_net_create(const struct virtio_net_setup *config, struct virtio_devic
  * while it is out, nothing is received and what the guest sends is dropped. With the cable back the
  * driver is asked to announce itself (5.1.6.5.4). */
 void virtio_net_set_link(struct virtio_device *device, bool up);
+
+/* On the device thread. */
+void virtio_net_set_limits(struct virtio_device *device, const struct rate_limit_config *send,
+			   const struct rate_limit_config *receive);
