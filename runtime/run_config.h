@@ -1,6 +1,7 @@
 #pragma once
 #include "runtime/arena.h"
 #include "runtime/mount_flags.h"
+#include "runtime/net/interface_options.h"
 #include "runtime/net/ip.h"
 #include "runtime/options.h"
 #include "runtime/parse.h"
@@ -41,9 +42,10 @@ struct run_config {
 	struct texts dns, dns_search, dns_options;
 	const char *network;   /* its name; NULL: none */
 	bool network_optional; /* nobody named it */
-	struct ip ip;          /* wished for, or none */
-	struct texts aliases;  /* on the network */
-	struct texts ports;    /* of --publish */
+	struct interface_options interface_options;
+	struct ip ip;         /* wished for, or none */
+	struct texts aliases; /* on the network */
+	struct texts ports;   /* of --publish */
 	struct texts allow_hosts;
 	size_t host_count, ulimit_count, sysctl_count;
 	struct mount_flags mounts;

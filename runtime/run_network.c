@@ -18,17 +18,40 @@ static void collect(const struct options *options, const char *name, struct aren
 		texts_add(arena, out, value);
 }
 
-/* What was said last of --network and --net, which mean the same. */
-static const char *given_network(const struct options *options)
+/* What was said last of --network and --net, which mean the same; what is behind a comma is about
+ * the interface. */
+static int given_network(const struct options *options, struct arena *arena, struct run_config *out,
+			 const char **network, struct error *err)
 {
-	const char *network = options_value(options, "network");
+	const char *text = options_value(options, "network"), *comma;
+	char *name;
+	int r;
 
-	return network ? network : options_value(options, "net");
+	if (!text)
+		text = options_value(options, "net");
+	*network = text;
+	comma = text ? strchr(text, ',') : NULL;
+	if (!comma)
+		return 0;
+	r = interface_options_parse(comma + 1, &out->interface_options, err);
+	if (r < 0)
+		return r;
+	name = arena_print(arena, "%.*s", (int)(comma - text), text);
+	if (strcmp(name, "none") == 0)
+		return error_set(err, -EINVAL,
+				 "--network %s: there is no interface without a network", text);
+	*network = name;
+	return 0;
 }
 
-static int choose(const struct options *options, struct run_config *out, struct error *err)
+static int choose(const struct options *options, struct arena *arena, struct run_config *out,
+		  struct error *err)
 {
-	const char *network = given_network(options);
+	const char *network;
+	int r = given_network(options, arena, out, &network, err);
+
+	if (r < 0)
+		return r;
 
 	if (options_flag(options, "no-net")) {
 		if (network && strcmp(network, "none") != 0)
@@ -79,7 +102,7 @@ int run_network_make(const struct options *options, struct arena *arena, struct 
 		     struct error *err)
 {
 	const char *value;
-	int result = choose(options, out, err);
+	int result = choose(options, arena, out, err);
 
 	if (result == 0)
 		result = make_address(options, out, err);

@@ -71,7 +71,7 @@ const struct option_spec run_options[] = {
 	  "the same in words: type=volume,src=data,dst=/mnt", NULL },
 	{ "name", 0, OPTION_VALUE, "NAME", "a name that no other running container has", NULL },
 	{ "net", 0, OPTION_VALUE, "MODE", "the same as --network", NULL },
-	{ "network", 0, OPTION_VALUE, "NAME",
+	{ "network", 0, OPTION_VALUE, "NAME[,OPTION]",
 	  "network to be on (default: default); none; ns:PATH: a namespace", NULL },
 	{ "network-alias", 0, OPTION_LIST, "NAME", "one more name for others on its network",
 	  NULL },

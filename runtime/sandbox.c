@@ -100,7 +100,8 @@ static int add_disks(const struct image *image, int scratch_fd, struct vmm_confi
 	return 0;
 }
 
-static void add_nets(const struct net *net, struct vmm_config *vm)
+static void add_nets(const struct net *net, const struct interface_options *options,
+		     struct vmm_config *vm)
 {
 	for (size_t i = 0; i < net->interface_count; i++) {
 		const struct net_interface *from = &net->interfaces[i];
@@ -109,6 +110,8 @@ static void add_nets(const struct net *net, struct vmm_config *vm)
 		to->pair_count = (unsigned)from->queue_count;
 		to->mtu = (uint16_t)from->mtu;
 		to->stream = from->stream;
+		to->send_rate = options->send;
+		to->receive_rate = options->receive;
 		(void)memcpy(to->mac, from->mac, sizeof to->mac);
 		for (size_t j = 0; j < from->queue_count; j++)
 			to->fds[j] = from->tap_fds[j];
@@ -143,7 +146,7 @@ static int start_vm(struct vmm *vmm, const struct sandbox_parts *parts, struct e
 		result = add_disks(parts->image, scratch, &wanted);
 	if (result < 0)
 		return result;
-	add_nets(parts->net, &wanted);
+	add_nets(parts->net, &config->interface_options, &wanted);
 	shares_add(parts->shares, &wanted);
 	wanted.kernel_fd = kernel;
 	wanted.initramfs_fd = initramfs;

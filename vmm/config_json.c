@@ -119,7 +119,7 @@ static const struct key rate_keys[] = {
 
 static int read_rate(const struct key *key, struct json_object *value, void *out, struct error *err)
 {
-	return read_object(rate_keys, "\"rate\"", value, (char *)out + key->offset, err);
+	return read_object(rate_keys, "a rate", value, (char *)out + key->offset, err);
 }
 
 static const struct key disk_keys[] = {
@@ -212,6 +212,8 @@ static const struct key net_keys[] = {
 	{ "mac", read_text, FIELD(config_net, mac), 0, 0 },
 	{ "mtu", read_number, FIELD(config_net, mtu), 68, 65535 },
 	{ "queues", read_number, FIELD(config_net, queues), 1, VMM_MAX_NET_PAIRS },
+	{ "send_rate", read_rate, FIELD(config_net, send_rate), 0, 0 },
+	{ "receive_rate", read_rate, FIELD(config_net, receive_rate), 0, 0 },
 	{ 0 },
 };
 

@@ -24,6 +24,7 @@ struct config_net {
 	char mac[24];
 	unsigned mtu, queues;
 	uint8_t address[VMM_MAC_SIZE]; /* what mac says */
+	struct vmm_rate send_rate, receive_rate;
 };
 
 struct config_share {

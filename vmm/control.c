@@ -200,6 +200,8 @@ static size_t pack_nets(const struct vmm_config *config, struct control_start *s
 
 		start->nets[i].mtu = net->mtu;
 		start->nets[i].stream = net->stream;
+		start->nets[i].send_rate = net->send_rate;
+		start->nets[i].receive_rate = net->receive_rate;
 		start->nets[i].pair_count = (uint8_t)net->pair_count;
 		memcpy(start->nets[i].mac, net->mac, VMM_MAC_SIZE);
 		for (unsigned pair = 0; pair < net->pair_count; pair++)
@@ -218,6 +220,8 @@ static size_t unpack_nets(const struct control_start *start, const int *fds, str
 
 		net->mtu = start->nets[i].mtu;
 		net->stream = start->nets[i].stream;
+		net->send_rate = start->nets[i].send_rate;
+		net->receive_rate = start->nets[i].receive_rate;
 		net->pair_count = start->nets[i].pair_count;
 		memcpy(net->mac, start->nets[i].mac, VMM_MAC_SIZE);
 		for (unsigned pair = 0; pair < net->pair_count; pair++)

@@ -39,6 +39,7 @@ struct control_start {
 	} disks[VMM_MAX_DISKS];
 	uint32_t net_count;
 	struct {
+		struct vmm_rate send_rate, receive_rate;
 		uint16_t mtu;
 		uint8_t stream, pair_count, mac[VMM_MAC_SIZE];
 	} nets[VMM_MAX_NETS];

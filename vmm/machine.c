@@ -10,7 +10,6 @@
 #include "devices/virtio_console.h"
 #include "devices/virtio_fs.h"
 #include "devices/virtio_mmio.h"
-#include "devices/virtio_net.h"
 #include "devices/virtio_rng.h"
 #include "devices/virtio_vsock.h"
 #include "vmm/exit.h"
@@ -140,31 +139,6 @@ static int add_rng(struct machine *machine, struct error *err)
 	return attach(machine, device, err);
 }
 
-static int add_net(struct machine *machine, const struct vmm_net *net, struct error *err)
-{
-	struct virtio_net_setup setup = { .pair_count = net->pair_count,
-					  .mtu = net->mtu,
-					  .is_stream = net->stream };
-	struct virtio_device *device;
-	int r = 0;
-
-	memcpy(setup.mac, net->mac, sizeof setup.mac);
-	for (unsigned i = 0; i < net->pair_count; i++) {
-		setup.fds[i] = (int)SYS(fcntl, net->fds[i], F_DUPFD_CLOEXEC, 0);
-		if (setup.fds[i] < 0 && r == 0)
-			r = setup.fds[i];
-	}
-	if (r == 0)
-		r = virtio_net_create(&setup, &device);
-	if (r < 0) {
-		for (unsigned i = 0; i < net->pair_count; i++)
-			close_fd(&setup.fds[i]);
-		return error_set(err, r, "network interface: %s",
-				 r == -EINVAL ? "it is no tap with packet headers" : sys_text(r));
-	}
-	return attach(machine, device, err);
-}
-
 static int add_shares(struct machine *machine, const struct vmm_config *config, struct error *err)
 {
 	int r = config->share_count > 0 ? machine_open_shares(machine, config, err) : 0;
@@ -192,7 +166,7 @@ static int add_devices(struct machine *machine, const struct vmm_config *config,
 	for (size_t i = 0; r == 0 && i < config->disk_count; i++)
 		r = add_disk(machine, &config->disks[i], err);
 	for (size_t i = 0; r == 0 && i < config->net_count; i++)
-		r = add_net(machine, &config->nets[i], err);
+		r = machine_add_net(machine, &config->nets[i], err);
 	if (r == 0)
 		r = add_shares(machine, config, err);
 	if (r == 0)

@@ -64,6 +64,9 @@ int machine_make_disk(const struct vmm_disk *disk, struct virtio_device **out, s
 /* Joins a slot's device to KVM: its interrupt and, unless kicks shall come by exit, its kicks. */
 int machine_connect(const struct machine *machine, unsigned slot, bool kicks, struct error *err);
 
+/* machine_net.c */
+int machine_add_net(struct machine *machine, const struct vmm_net *net, struct error *err);
+
 /* machine_plug.c */
 int machine_add_spares(struct machine *machine, unsigned count, struct error *err);
 

@@ -50,6 +50,7 @@ struct vmm_net {             /* a network interface of the guest; in the guest's
 	uint16_t mtu;              /* told to the guest; 0: nothing is */
 	bool stream; /* the one descriptor is a stream socket with frames, each behind its length in
 			four bytes: passt's */
+	struct vmm_rate send_rate, receive_rate; /* of packets; send: what the guest sends */
 };
 
 enum vmm_cache {

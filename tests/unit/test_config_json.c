@@ -29,7 +29,9 @@ Test(config_json, most)
 			   "\"readonly\":true,\"direct\":true,"
 			   "\"rate\":{\"bytes\":1048576,\"operations_burst\":7}}],"
 			   "\"net\":[{\"tap\":\"t0\",\"mac\":\"02:00:00:00:0a:FF\",\"mtu\":1400,"
-			   "\"queues\":4},{\"tap\":\"t1\",\"mac\":\"02:00:00:00:00:01\"}],"
+			   "\"queues\":4,\"send_rate\":{\"bytes\":9,\"bytes_burst\":8},"
+			   "\"receive_rate\":{\"operations\":7}},{\"tap\":\"t1\",\"mac\":\"02:00:"
+			   "00:00:00:01\"}],"
 			   "\"vsock\":{\"listen\":[{\"port\":5,\"path\":\"l\"}],"
 			   "\"connect\":[{\"port\":1024,\"path\":\"c\"}]}}"),
 		     0, "%s", err.text);
@@ -45,6 +47,9 @@ Test(config_json, most)
 	cr_assert_eq(config.nets[0].queues, 4);
 	cr_assert_eq(config.nets[0].mtu, 1400);
 	cr_assert_eq(config.nets[0].address[5], 0xff);
+	cr_assert_eq(config.nets[0].send_rate.bytes, 9);
+	cr_assert_eq(config.nets[0].send_rate.bytes_burst, 8);
+	cr_assert_eq(config.nets[0].receive_rate.operations, 7);
 	cr_assert_eq(config.nets[1].queues, 1);
 	cr_assert_eq(config.nets[1].mtu, 0);
 	cr_assert_eq(config.listen[0].port, 5);
@@ -77,6 +82,8 @@ Test(config_json, refused)
 		"\"mac\":\"02:00:00:00:00:01\"}]}",
 		"{\"kernel\":\"k\",\"net\":[{\"tap\":\"t\",\"mac\":\"02:00:00:00:00:01\","
 		"\"queues\":5}]}",
+		"{\"kernel\":\"k\",\"net\":[{\"tap\":\"t\",\"mac\":\"02:00:00:00:00:01\","
+		"\"send_rate\":{\"packets\":5}}]}",
 		"{\"kernel\":\"k\",\"disks\":{}}",
 		"{\"kernel\":\"k\",\"disks\":[{}]}",
 		"{\"kernel\":\"k\",\"disks\":[null]}",

@@ -338,5 +338,14 @@ Test(spec, networks)
 	cr_assert_lt(make("--ip fd00::1 img"), 0);
 	cr_assert_lt(make("--ip 10.1.2 img"), 0);
 	cr_assert_lt(make("--network a/b img"), 0);
+	cr_assert_eq(make("--network front,rate=1m img"), 0);
+	cr_assert_str_eq(config.network, "front");
+	cr_assert_eq(config.interface_options.send.bytes, 1 << 20);
+	cr_assert_eq(make("--network bridge,packets=5:9 img"), 0);
+	cr_assert_str_eq(config.network, "default");
+	cr_assert_eq(config.interface_options.receive.operations_burst, 9);
+	cr_assert_lt(make("--network none,rate=1m img"), 0);
+	cr_assert_lt(make("--network ,rate=1m img"), 0);
+	cr_assert_lt(make("--network default, img"), 0);
 	cr_assert_lt(make("--network-alias a_b! img"), 0);
 }
