@@ -13,6 +13,17 @@ enum { VIRTIO_MAX_QUEUES = 9, VIRTIO_MAX_CONFIG = 64 };
 struct io;
 struct virtio_device;
 
+/* Since the device was made: a reset clears nothing. Counted on the device thread. */
+struct virtio_queue_stats {
+	uint64_t kicks;      /* times the device was woken: several kicks may be one */
+	uint64_t chains;     /* given back to the driver */
+	uint64_t to_guest;   /* bytes; counted by the device, data only */
+	uint64_t from_guest; /* bytes */
+	uint64_t interrupts; /* sent */
+	uint64_t merged;     /* not sent: the one before was not acknowledged yet */
+	uint64_t unwanted;   /* not sent: the driver had not asked for it */
+};
+
 struct virtio_type {
 	const char *name;
 	uint32_t id;
@@ -27,18 +38,10 @@ struct virtio_type {
 	void (*quiesce)(struct virtio_device *device); /* no chain and no guest memory in use on
 							  return; the queues are gone after it */
 	void (*config_written)(struct virtio_device *device, size_t offset, size_t size);
+	/* for statistics, where the queues are elsewhere: what is known of them there */
+	void (*look)(const struct virtio_device *device, unsigned queue,
+		     struct virtio_queue_stats *stats, struct virtqueue_view *view);
 	void (*destroy)(struct virtio_device *device); /* frees it; already quiesced */
-};
-
-/* Since the device was made: a reset clears nothing. Counted on the device thread. */
-struct virtio_queue_stats {
-	uint64_t kicks;      /* times the device was woken: several kicks may be one */
-	uint64_t chains;     /* given back to the driver */
-	uint64_t to_guest;   /* bytes; counted by the device, data only */
-	uint64_t from_guest; /* bytes */
-	uint64_t interrupts; /* sent */
-	uint64_t merged;     /* not sent: the one before was not acknowledged yet */
-	uint64_t unwanted;   /* not sent: the driver had not asked for it */
 };
 
 struct virtio_device {

@@ -6,9 +6,12 @@
 #include "devices/fs/channel.h"
 #include "devices/io.h"
 
+#include <fcntl.h>
+#include <linux/memfd.h>
 #include <linux/virtio_ids.h>
 #include <linux/virtio_ring.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { QUEUE_SIZE = 128 };
 
@@ -27,6 +30,7 @@ struct virtio_fs_link {
 	void (*gone)(void *context);
 	void *context;
 	bool is_gone;
+	const struct fs_statistics *statistics; /* NULL before the server has memory */
 	struct virtio_fs *devices[FS_MAX_SHARES];
 };
 
@@ -104,14 +108,39 @@ void virtio_fs_link_destroy(struct virtio_fs_link *link)
 	if (!link)
 		return;
 	(void)io_cancel_wait(&link->readable);
+	if (link->statistics)
+		(void)munmap((void *)(uintptr_t)link->statistics, sizeof *link->statistics);
 	free(link);
+}
+
+/* The server shall not be able to cut it short: a look at it would end this process. */
+static int open_statistics(struct virtio_fs_link *link, int *fd)
+{
+	own_fd made = (int)SYS(memfd_create, "share-statistics", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	void *at;
+	int r = made < 0 ? made : (int)SYS(ftruncate, made, sizeof *link->statistics);
+
+	if (r == 0)
+		r = (int)SYS(fcntl, made, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+	if (r == 0)
+		r = sys_mmap(NULL, sizeof *link->statistics, PROT_READ, MAP_SHARED, made, 0, &at);
+	if (r < 0)
+		return r;
+	link->statistics = at;
+	*fd = take_fd(&made);
+	return 0;
 }
 
 int virtio_fs_link_memory(struct virtio_fs_link *link, int memory_fd, uint64_t memory_size,
 			  const struct gmem *mem)
 {
 	struct fs_message message = { .kind = FS_MESSAGE_MEMORY };
+	own_fd statistics = -EBADF;
 	uint64_t offset = 0;
+	int r = open_statistics(link, &statistics);
+
+	if (r < 0)
+		return r;
 
 	message.body.memory.size = memory_size;
 	message.body.memory.count = (uint32_t)mem->region_count;
@@ -121,7 +150,7 @@ int virtio_fs_link_memory(struct virtio_fs_link *link, int memory_fd, uint64_t m
 		message.body.memory.ranges[i].offset = offset;
 		offset += mem->regions[i].size;
 	}
-	return fs_message_send(link->socket, &message, &memory_fd, 1);
+	return fs_message_send(link->socket, &message, (int[]){ memory_fd, statistics }, 2);
 }
 
 /* ---- the device ---- */
@@ -162,12 +191,43 @@ static void notify(struct virtio_device *device, unsigned queue)
 	(void)queue;
 }
 
+/* Each number by itself: together they may be of different moments. */
+static void look(const struct virtio_device *device, unsigned queue,
+		 struct virtio_queue_stats *stats, struct virtqueue_view *view)
+{
+	const struct virtio_fs *fs = (const struct virtio_fs *)(const void *)device;
+	const struct fs_queue_statistics *from;
+
+	if (!fs->link->statistics)
+		return;
+	from = &fs->link->statistics->queues[fs->share][queue];
+	stats->kicks = __atomic_load_n(&from->counts.kicks, __ATOMIC_RELAXED);
+	stats->chains = __atomic_load_n(&from->counts.chains, __ATOMIC_RELAXED);
+	stats->to_guest = __atomic_load_n(&from->counts.to_guest, __ATOMIC_RELAXED);
+	stats->from_guest = __atomic_load_n(&from->counts.from_guest, __ATOMIC_RELAXED);
+	stats->interrupts = __atomic_load_n(&from->counts.interrupts, __ATOMIC_RELAXED);
+	stats->unwanted = __atomic_load_n(&from->counts.unwanted, __ATOMIC_RELAXED);
+	if (view->size == 0)
+		return;
+	view->next_used = __atomic_load_n(&from->next_used, __ATOMIC_RELAXED);
+	view->next_avail = __atomic_load_n(&from->next_avail, __ATOMIC_RELAXED);
+	view->in_flight = (uint16_t)(view->next_avail - view->next_used);
+}
+
 static void destroy(struct virtio_device *device)
 {
 	struct virtio_fs *fs = (struct virtio_fs *)(void *)device;
 
 	fs->link->devices[fs->share] = NULL;
 	free(fs);
+}
+
+bool virtio_fs_tag(const struct virtio_device *device, char out[VIRTIO_FS_TAG_SIZE])
+{
+	if (device->type->id != VIRTIO_ID_FS)
+		return false;
+	memcpy(out, device->config, VIRTIO_FS_TAG_SIZE);
+	return true;
 }
 
 int virtio_fs_create(const struct virtio_fs_config *config, struct virtio_device **out)
@@ -191,6 +251,7 @@ int virtio_fs_create(const struct virtio_fs_config *config, struct virtio_device
 		.activate = activate,
 		.notify = notify,
 		.quiesce = quiesce,
+		.look = look,
 		.destroy = destroy,
 	};
 	fs->link = config->link;

@@ -30,3 +30,5 @@ struct virtio_fs_config {
 };
 
 int virtio_fs_create(const struct virtio_fs_config *config, struct virtio_device **out);
+/* False: not a share; *out is untouched. */
+bool virtio_fs_tag(const struct virtio_device *device, char out[VIRTIO_FS_TAG_SIZE]);

@@ -1,5 +1,6 @@
 /* What a machine's devices have done, for vmm_device_stats. On the device thread. */
 #include "devices/virtio_blk.h"
+#include "devices/virtio_fs.h"
 #include "devices/virtio_mmio.h"
 #include "vmm/machine_private.h"
 
@@ -11,17 +12,19 @@ _Static_assert((int)VIRTIO_MAX_QUEUES <= (int)VMM_STATS_QUEUES, "all queues fit"
 static void fill_queue(const struct virtio_mmio *mmio, unsigned number, struct vmm_queue_stats *out)
 {
 	const struct virtio_device *device = virtio_mmio_device(mmio);
-	const struct virtio_queue_stats *from = &device->stats[number];
+	struct virtio_queue_stats from = device->stats[number];
 	struct virtqueue_view view;
 
 	virtqueue_look(&device->queues[number], &view);
-	*out = (struct vmm_queue_stats){ .kicks = from->kicks,
-					 .requests = from->chains,
-					 .to_guest = from->to_guest,
-					 .from_guest = from->from_guest,
-					 .interrupts = from->interrupts,
-					 .merged = from->merged,
-					 .unwanted = from->unwanted,
+	if (device->type->look)
+		device->type->look(device, number, &from, &view);
+	*out = (struct vmm_queue_stats){ .kicks = from.kicks,
+					 .requests = from.chains,
+					 .to_guest = from.to_guest,
+					 .from_guest = from.from_guest,
+					 .interrupts = from.interrupts,
+					 .merged = from.merged,
+					 .unwanted = from.unwanted,
 					 .size = view.size,
 					 .ring_avail = view.ring_avail,
 					 .next_avail = view.next_avail,
@@ -34,6 +37,15 @@ static void fill_queue(const struct virtio_mmio *mmio, unsigned number, struct v
 					 .broken = view.broken,
 					 .watching = virtio_mmio_is_watching(mmio, number),
 					 .event_index = view.event_index };
+}
+
+/* By what the guest knows it. A tag longer than a serial number is cut. */
+static void fill_serial(const struct virtio_device *device, char out[VMM_SERIAL_SIZE])
+{
+	char tag[VIRTIO_FS_TAG_SIZE];
+
+	if (!virtio_blk_serial(device, out) && virtio_fs_tag(device, tag))
+		memcpy(out, tag, VMM_SERIAL_SIZE);
 }
 
 bool machine_device_stats(const struct machine *machine, unsigned index,
@@ -53,7 +65,7 @@ bool machine_device_stats(const struct machine *machine, unsigned index,
 	}
 	device = virtio_mmio_device(mmio);
 	(void)snprintf(out->name, sizeof out->name, "%s", device->type->name);
-	virtio_blk_serial(device, out->serial);
+	fill_serial(device, out->serial);
 	out->acknowledged = __atomic_load_n(&device->acknowledged, __ATOMIC_RELAXED);
 	out->delayed = device->delayed;
 	out->interrupt_status = __atomic_load_n(&device->interrupt_status, __ATOMIC_SEQ_CST);

@@ -148,7 +148,7 @@ struct vmm_queue_stats {
 
 struct vmm_device_stats {
 	char name[VMM_DEVICE_NAME_SIZE]; /* virtio-blk; terminated */
-	char serial[VMM_SERIAL_SIZE];    /* of a disk; not terminated when full */
+	char serial[VMM_SERIAL_SIZE];    /* of a disk, or a share's tag; not terminated when full */
 	uint64_t acknowledged;           /* interrupts, by the guest */
 	uint64_t delayed;                /* requests that waited for a rate limit */
 	uint32_t slot;                   /* number of its virtio-mmio window */

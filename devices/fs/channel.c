@@ -35,7 +35,7 @@ static bool is_valid(const struct fs_message *message, size_t fd_count)
 		       message->body.share.cache <= FS_CACHE_NEVER &&
 		       memchr(message->body.share.file_name, 0, FS_FILE_NAME_SIZE);
 	case FS_MESSAGE_MEMORY:
-		return fd_count == 1 && memory_is_valid(message);
+		return fd_count == 2 && memory_is_valid(message);
 	case FS_MESSAGE_START:
 		return message->body.start.queue_count <= FS_MAX_QUEUES &&
 		       fd_count == message->body.start.queue_count + 1U;

@@ -19,13 +19,23 @@ enum {
 
 enum fs_message_kind {
 	FS_MESSAGE_SHARE,  /* to the server, with its root: the next share, counted from 0 */
-	FS_MESSAGE_MEMORY, /* to the server, with the memfd of guest memory; once, after the shares
-			    */
+	FS_MESSAGE_MEMORY, /* to the server, once, after the shares; with the memfd of guest memory
+			      and one of struct fs_statistics, which the server keeps up to date */
 	FS_MESSAGE_START,  /* to the server, with irq and kick eventfds: the queues of a share */
 	FS_MESSAGE_STOP,   /* to the server: let go of the queues; answered by STOPPED */
 	FS_MESSAGE_STOPPED,
 	FS_MESSAGE_BROKEN, /* from the server: the guest broke the rules of a queue */
 	FS_MESSAGE_KINDS,
+};
+
+/* In memory of both processes, written by the server alone, a word at a time: whoever looks waits
+ * for nobody, and what a server that was taken over writes there is but numbers. */
+struct fs_queue_statistics {
+	struct virtio_queue_stats counts; /* since the share was made; bytes are of files only */
+	uint16_t next_avail, next_used;   /* of struct virtqueue */
+};
+struct fs_statistics {
+	struct fs_queue_statistics queues[FS_MAX_SHARES][FS_MAX_QUEUES];
 };
 
 struct fs_message {

@@ -96,6 +96,7 @@ static int answer_read(struct fs_call *call, size_t size)
 	call->chain.write_position = 0;
 	(void)chain_put(&call->chain, &out);
 	call->chain.write_position += size;
+	call->to_guest = size;
 	return FS_ANSWERED;
 }
 
@@ -136,12 +137,13 @@ int fs_op_read(struct fs *fs, struct fs_call *call, struct fs_node *node)
 
 /* ---- write ---- */
 
-static int written(struct fs *fs, long n)
+static int written(struct fs_call *call, long n)
 {
-	struct fuse_write_out *out = FS_ANSWER(fs, struct fuse_write_out);
+	struct fuse_write_out *out = FS_ANSWER(call->fs, struct fuse_write_out);
 
 	if (n < 0)
 		return (int)n;
+	call->from_guest = (uint64_t)n;
 	*out = (struct fuse_write_out){ .size = (uint32_t)n };
 	return sizeof *out;
 }
@@ -150,7 +152,7 @@ static void was_written(struct io_op *op, int result)
 {
 	struct fs_call *call = container_of(op, struct fs_call, op);
 
-	fs_finish(call, written(call->fs, result));
+	fs_finish(call, written(call, result));
 }
 
 int fs_op_write(struct fs *fs, struct fs_call *call, struct fs_node *node)
@@ -169,8 +171,8 @@ int fs_op_write(struct fs *fs, struct fs_call *call, struct fs_node *node)
 	if (covered != in.size)
 		return -EINVAL;
 	if (in.size <= WRITE_AT_ONCE)
-		return written(fs, SYS_RETRY(pwritev, handle->fd, call->segments, (int)count,
-					     (off_t)in.offset));
+		return written(call, SYS_RETRY(pwritev, handle->fd, call->segments, (int)count,
+					       (off_t)in.offset));
 	call->handle = handle;
 	fs_handle_hold(handle);
 	io_writev_at(fs->config.io, &call->op, handle->fd, call->segments, count, in.offset,

@@ -46,8 +46,9 @@ struct fs_call {
 	struct fs_call *next;
 	struct fuse_in_header in;
 	size_t body_size;
-	struct fs_handle *handle; /* held until it is answered */
-	int owned_fd;             /* closed when it is answered, or -EBADF */
+	struct fs_handle *handle;      /* held until it is answered */
+	int owned_fd;                  /* closed when it is answered, or -EBADF */
+	uint64_t to_guest, from_guest; /* bytes of files, once it is answered */
 	struct io_op op;
 	struct io_message message;
 	int result;

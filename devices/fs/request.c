@@ -118,6 +118,7 @@ bool fs_serve(struct fs *fs, struct fs_call *call)
 	call->fs = fs;
 	call->handle = NULL;
 	call->owned_fd = -EBADF;
+	call->to_guest = call->from_guest = 0;
 	call->op = (struct io_op){ 0 };
 	if (!chain_get(&call->chain, &call->in) || call->in.len < sizeof call->in) {
 		call->chain.write_position = 0;
@@ -156,6 +157,7 @@ void fs_finish(struct fs_call *call, int result)
 		call->chain.write_position = 0;
 		(void)chain_put(&call->chain, &out);
 		call->chain.write_position += (size_t)result;
+		call->to_guest = (uint64_t)result;
 	} else {
 		answer(fs, call, result);
 	}

@@ -26,6 +26,7 @@ struct queue {
 	struct share *share;
 	int kick_fd;
 	struct virtqueue ring;
+	struct fs_queue_statistics *statistics;
 };
 
 struct call {
@@ -53,6 +54,7 @@ struct server {
 	struct io_op readable;
 	struct gmem mem;
 	bool has_memory;
+	struct fs_statistics *statistics; /* shared with the VMM */
 	unsigned share_count;
 	struct share shares[FS_MAX_SHARES];
 	struct log_limit limit;
@@ -68,6 +70,19 @@ static void say(const struct share *share, enum fs_message_kind kind)
 	struct fs_message message = { .kind = kind, .share = index_of(share) };
 
 	(void)fs_message_send(share->server->socket, &message, NULL, 0); /* gone: its end says so */
+}
+
+/* ---- statistics: this thread is the only one that writes ---- */
+
+static void count(uint64_t *counter, uint64_t more)
+{
+	__atomic_store_n(counter, *counter + more, __ATOMIC_RELAXED);
+}
+
+static void show_indices(const struct queue *queue)
+{
+	__atomic_store_n(&queue->statistics->next_avail, queue->ring.next_avail, __ATOMIC_RELAXED);
+	__atomic_store_n(&queue->statistics->next_used, queue->ring.next_used, __ATOMIC_RELAXED);
 }
 
 /* ---- requests ---- */
@@ -94,6 +109,22 @@ static void free_call(struct share *share, struct call *call)
 	share->free_calls = call;
 }
 
+/* What was pushed is the driver's. True: it wants to be interrupted. */
+static bool publish(struct queue *queue)
+{
+	uint16_t pushed = (uint16_t)(queue->ring.next_used - queue->ring.shown_used);
+	struct virtio_queue_stats *counts = &queue->statistics->counts;
+	bool wanted;
+
+	if (pushed == 0)
+		return false;
+	count(&counts->chains, pushed);
+	show_indices(queue); /* before the driver knows */
+	wanted = virtqueue_publish(&queue->ring);
+	count(wanted ? &counts->interrupts : &counts->unwanted, 1);
+	return wanted;
+}
+
 static void end_turn(struct io_deferred *deferred)
 {
 	struct share *share = container_of(deferred, struct share, turn_end);
@@ -101,13 +132,17 @@ static void end_turn(struct io_deferred *deferred)
 
 	for (unsigned i = 0; share->active && i < share->queue_count; i++)
 		if (share->queues[i].ring.size > 0)
-			wanted |= virtqueue_publish(&share->queues[i].ring);
+			wanted |= publish(&share->queues[i]);
 	if (wanted)
 		(void)sys_eventfd_signal(share->irq_fd);
 }
 
 static void give_back(struct share *share, struct call *call)
 {
+	struct virtio_queue_stats *counts = &call->queue->statistics->counts;
+
+	count(&counts->to_guest, call->call.to_guest);
+	count(&counts->from_guest, call->call.from_guest);
 	virtqueue_push(&call->queue->ring, &call->call.chain);
 	io_defer(share->server->io, &share->turn_end);
 	free_call(share, call);
@@ -173,8 +208,10 @@ static void kicked(struct io_op *op, int result)
 
 	if (result < 0 || !queue->share->active || queue->ring.size == 0 || queue->ring.broken)
 		return;
+	count(&queue->statistics->counts.kicks, 1);
 	virtqueue_disable_kicks(&queue->ring);
 	serve(queue);
+	show_indices(queue);
 }
 
 /* ---- starting and stopping ---- */
@@ -219,7 +256,11 @@ static int start(struct share *share, const struct fs_message *message, int *fds
 		struct queue *queue = &share->queues[i];
 		const struct virtqueue_layout *layout = &message->body.start.queues[i];
 
-		*queue = (struct queue){ .share = share, .kick_fd = take_fd(&fds[i + 1]) };
+		*queue = (struct queue){
+			.share = share,
+			.kick_fd = take_fd(&fds[i + 1]),
+			.statistics = &share->server->statistics->queues[index_of(share)][i],
+		};
 		if (r == 0 && layout->ready)
 			r = virtqueue_open(&queue->ring, &share->server->mem, layout,
 					   message->body.start.event_index);
@@ -229,20 +270,27 @@ static int start(struct share *share, const struct fs_message *message, int *fds
 		return r;
 	}
 	share->active = true;
-	for (unsigned i = 0; i < share->queue_count; i++)
+	for (unsigned i = 0; i < share->queue_count; i++) {
+		show_indices(&share->queues[i]);
 		io_watch(share->server->io, &share->queues[i].kick, share->queues[i].kick_fd,
 			 kicked);
+	}
 	return 0;
 }
 
 /* ---- messages ---- */
 
-static int take_memory(struct server *server, const struct fs_message *message, int fd)
+static int take_memory(struct server *server, const struct fs_message *message, const int *fds)
 {
-	void *at;
-	int r = sys_mmap(NULL, message->body.memory.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0,
-			 &at);
+	void *at, *statistics;
+	int r = sys_mmap(NULL, sizeof *server->statistics, PROT_READ | PROT_WRITE, MAP_SHARED,
+			 fds[1], 0, &statistics);
 
+	if (r < 0)
+		return r;
+	server->statistics = statistics;
+	r = sys_mmap(NULL, message->body.memory.size, PROT_READ | PROT_WRITE, MAP_SHARED, fds[0], 0,
+		     &at);
 	if (r < 0)
 		return r;
 	(void)madvise(at, message->body.memory.size, MADV_DONTDUMP);
@@ -311,7 +359,7 @@ static int handle(struct server *server, const struct fs_message *message, int *
 		r = add_share(server, message, &fds[0]);
 		break;
 	case FS_MESSAGE_MEMORY:
-		r = server->has_memory ? -EPROTO : take_memory(server, message, fds[0]);
+		r = server->has_memory ? -EPROTO : take_memory(server, message, fds);
 		if (r == 0)
 			return open_shares(server, message->body.memory.size, err);
 		break;

@@ -17,6 +17,7 @@
 enum { REQUESTS = 1, IN = GUEST_DATA, OUT = GUEST_DATA + 0x1000 };
 
 static struct guest guest;
+static struct virtio_device *front;
 static struct virtio_fs_link *link_to_server;
 static struct io *link_io;
 static pid_t server;
@@ -54,7 +55,6 @@ static void open_guest(void)
 {
 	struct virtio_fs_config config = { .tag = "share", .request_queues = 1 };
 	int ram = memfd_create("ram", MFD_CLOEXEC);
-	struct virtio_device *device;
 	int socket = start_server();
 
 	cr_assert_eq(ftruncate(ram, GUEST_RAM), 0);
@@ -65,8 +65,8 @@ static void open_guest(void)
 	cr_assert_eq(io_create(&(struct io_config){ .backend = IO_BACKEND_AUTO }, &link_io), 0);
 	cr_assert_eq(virtio_fs_link_create(link_io, socket, gone, NULL, &link_to_server), 0);
 	config.link = link_to_server;
-	cr_assert_eq(virtio_fs_create(&config, &device), 0);
-	guest_open(&guest, device);
+	cr_assert_eq(virtio_fs_create(&config, &front), 0);
+	guest_open(&guest, front);
 	cr_assert_eq(virtio_fs_link_memory(link_to_server, ram, GUEST_RAM, &guest.mem), 0);
 	close(ram);
 }
@@ -85,12 +85,11 @@ static void close_guest(void)
 }
 
 /* A request of `size` bytes behind its header; waits for the answer. Returns its error. */
-static int ask(uint32_t opcode, const void *body, uint32_t size)
+static int ask_about(uint64_t node, uint32_t opcode, const void *body, uint32_t size)
 {
-	struct fuse_in_header in = { .len = (uint32_t)sizeof in + size,
-				     .opcode = opcode,
-				     .unique = 7,
-				     .nodeid = FUSE_ROOT_ID };
+	struct fuse_in_header in = {
+		.len = (uint32_t)sizeof in + size, .opcode = opcode, .unique = 7, .nodeid = node
+	};
 	struct fuse_out_header out;
 
 	memcpy(guest_ram + IN, &in, sizeof in);
@@ -103,6 +102,11 @@ static int ask(uint32_t opcode, const void *body, uint32_t size)
 	memcpy(&out, guest_ram + OUT, sizeof out);
 	cr_assert_eq(out.unique, 7);
 	return out.error;
+}
+
+static int ask(uint32_t opcode, const void *body, uint32_t size)
+{
+	return ask_about(FUSE_ROOT_ID, opcode, body, size);
 }
 
 static void begin(uint64_t features)
@@ -129,6 +133,54 @@ Test(virtio_fs, requests_are_answered_by_the_server, .timeout = 60)
 	/* a reset forgets the session, and the next one begins anew */
 	begin(UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX);
 	cr_assert_eq(ask(FUSE_GETATTR, &get, sizeof get), 0);
+	close_guest();
+}
+
+static struct virtio_queue_stats counted(unsigned queue)
+{
+	struct virtqueue_view view = { .size = GUEST_QUEUE_SIZE };
+	struct virtio_queue_stats stats = { 0 };
+
+	front->type->look(front, queue, &stats, &view);
+	cr_assert_eq(view.in_flight, 0);
+	cr_assert_eq(view.next_used, guest_used(queue)[1]);
+	return stats;
+}
+
+Test(virtio_fs, what_the_server_did_is_counted, .timeout = 60)
+{
+	struct {
+		struct fuse_create_in in;
+		char name[2];
+	} create = { { .flags = O_RDWR, .mode = 0600 }, "f" };
+	struct {
+		struct fuse_write_in in;
+		char bytes[100];
+	} write = { .in = { .size = sizeof write.bytes } };
+	struct fuse_read_in read = { .size = 60 };
+	struct virtio_queue_stats stats;
+	struct fuse_entry_out entry;
+	struct fuse_open_out file;
+
+	open_guest();
+	begin(0);
+	cr_assert_eq(counted(0).chains, 0);
+	cr_assert_eq(counted(REQUESTS).chains, 1);
+	cr_assert_eq(ask(FUSE_CREATE, &create, sizeof create), 0);
+	memcpy(&entry, guest_ram + OUT + sizeof(struct fuse_out_header), sizeof entry);
+	memcpy(&file, guest_ram + OUT + sizeof(struct fuse_out_header) + sizeof entry, sizeof file);
+	write.in.fh = read.fh = file.fh;
+	cr_assert_eq(ask_about(entry.nodeid, FUSE_WRITE, &write, sizeof write), 0);
+	cr_assert_eq(ask_about(entry.nodeid, FUSE_READ, &read, sizeof read), 0);
+	cr_assert_lt(ask_about(99, FUSE_READ, &read, sizeof read), 0);
+	stats = counted(REQUESTS);
+	cr_assert_eq(stats.chains, 5);
+	cr_assert(stats.kicks >= 1 && stats.kicks <= 5);
+	cr_assert(stats.interrupts >= 1 && stats.interrupts + stats.unwanted <= 5);
+	cr_assert_eq(stats.from_guest, 100);
+	cr_assert_eq(stats.to_guest, 60);
+	begin(0); /* a reset clears nothing but the indices */
+	cr_assert_eq(counted(REQUESTS).chains, 6);
 	close_guest();
 }
 

@@ -299,11 +299,12 @@ start() { # leaves katavm's pid in $pid once the process prints
 	until [ -n "$pid" ]; do pid=$(pgrep -P $! -x katavm); done
 	until grep -qs ready said || ! kill -0 "$pid" 2>/dev/null; do sleep 0.3; done
 }
-start -v "$work/share:/mnt" -v "$work/conf:/conf:ro" "$image" sh -c 'echo ready; while :; do cat /mnt/locked; sleep 0.1; done'
+start --name served -v "$work/share:/mnt" -v "$work/conf:/conf:ro" "$image" sh -c 'echo ready; while :; do cat /mnt/locked; sleep 0.1; done'
 fs=$(server "$pid")
 if [ "$(wc -w <<<"$fs")" = 1 ]; then pass "one server for all shares"; else pgrep -a katavm | fail "one server for all shares"; fi
 expect_output "its capabilities are those that files need" "CapPrm: 00000000000000db CapEff: 00000000000000cb CapBnd: 00000000000000db NoNewPrivs: 1" \
 	sh -c "echo \$(grep -E 'CapPrm|CapEff|CapBnd|NoNewPrivs' /proc/$fs/status)"
+expect_match "what it did is counted" 'virtio-fs +share-0 +1 +[1-9][0-9]* +[1-9][0-9]* +[1-9]' katavm stats --devices served
 kill -9 "$fs"
 wait $! 2>/dev/null
 status=$? output=$(tail -n 3 said) errors=
