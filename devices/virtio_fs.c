@@ -29,7 +29,7 @@ struct virtio_fs_link {
 	struct io_op readable;
 	void (*gone)(void *context);
 	void *context;
-	bool is_gone;
+	bool is_gone, has_grown;
 	const struct fs_statistics *statistics; /* NULL before the server has memory */
 	struct virtio_fs *devices[FS_MAX_SHARES];
 };
@@ -61,6 +61,10 @@ static int take_message(struct virtio_fs_link *link, bool wait)
 	if (r == 1)
 		for (size_t i = 0; i < count; i++)
 			close_fd(&fds[i]);
+	if (r == 1 && message.kind == FS_MESSAGE_GROWN) {
+		link->has_grown = true;
+		return 1;
+	}
 	fs = r == 1 ? link->devices[message.share] : NULL;
 	if (!fs)
 		return -EPIPE;
@@ -151,6 +155,27 @@ int virtio_fs_link_memory(struct virtio_fs_link *link, int memory_fd, uint64_t m
 		offset += mem->regions[i].size;
 	}
 	return fs_message_send(link->socket, &message, (int[]){ memory_fd, statistics }, 2);
+}
+
+int virtio_fs_link_more(struct virtio_fs_link *link, int more_fd, uint64_t limit, gpa_t start,
+			uint64_t size)
+{
+	struct fs_message message = { .kind = FS_MESSAGE_MORE };
+	int r;
+
+	if (link->is_gone)
+		return -EPIPE;
+	message.body.more.limit = limit;
+	message.body.more.start = start.value;
+	message.body.more.size = size;
+	link->has_grown = false;
+	r = fs_message_send(link->socket, &message, &more_fd, 1);
+	if (r < 0)
+		return r;
+	do
+		r = take_message(link, true);
+	while (r == 1 && !link->has_grown);
+	return link->has_grown ? 0 : -EPIPE;
 }
 
 /* ---- the device ---- */

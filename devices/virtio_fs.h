@@ -22,6 +22,13 @@ void virtio_fs_link_destroy(struct virtio_fs_link *link);
 int virtio_fs_link_memory(struct virtio_fs_link *link, int memory_fd, uint64_t memory_size,
 			  const struct gmem *mem);
 
+/* Memory that has come since: the first `size` bytes of `more_fd`, which has `limit` in all, are at
+ * the guest's address `start` from now on; no less than the time before, and of the same file. On
+ * the device thread; waits until the server has it, so that the guest may use it for requests.
+ * -EPIPE: the server is gone. */
+int virtio_fs_link_more(struct virtio_fs_link *link, int more_fd, uint64_t limit, gpa_t start,
+			uint64_t size);
+
 struct virtio_fs_config {
 	struct virtio_fs_link *link;  /* borrowed */
 	uint32_t share;               /* its number at the server */

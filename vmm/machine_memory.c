@@ -71,10 +71,12 @@ static int set_more(struct machine *machine, uint64_t size, struct error *err)
 	if (size > memory->more_limit)
 		return error_set(err, -ENOSPC, "the VM can have %llu MiB of memory at most%s",
 				 (unsigned long long)(memory->size + memory->more_limit) >> 20,
-				 memory->fd >= 0 ? ": it is shared with another process" : "");
+				 memory->huge_pages ? ": it is of huge pages" : "");
 	if (!machine->mem)
 		return 0;
 	r = memory_grow(memory, machine->vm_fd, round_up(size, MEMORY_STEP), err);
+	if (r == 0 && machine->shares && memory->more_size > 0)
+		r = machine_grow_shares(machine, err); /* before the guest has any of it */
 	if (r == 0)
 		virtio_mem_request(machine->mem, memory->more_size,
 				   round_up(size, VIRTIO_MEM_BLOCK));

@@ -45,6 +45,8 @@ struct machine {
 /* Gives the shares' server guest memory; then each share's device can be made. */
 int machine_open_shares(struct machine *machine, const struct vmm_config *config,
 			struct error *err);
+/* Gives it what memory has come since. On the device thread; waits for the server. */
+int machine_grow_shares(struct machine *machine, struct error *err);
 int machine_make_share(struct machine *machine, const struct vmm_config *config, unsigned index,
 		       struct virtio_device **out, struct error *err);
 

@@ -28,6 +28,15 @@ int machine_open_shares(struct machine *machine, const struct vmm_config *config
 	return r < 0 ? error_set(err, r, "shared folders: %s", sys_text(r)) : 0;
 }
 
+int machine_grow_shares(struct machine *machine, struct error *err)
+{
+	const struct memory *memory = &machine->memory;
+	int r = virtio_fs_link_more(machine->shares, memory->more_fd, memory->more_limit,
+				    (gpa_t){ memory->more_start }, memory->more_size);
+
+	return r < 0 ? error_set(err, r, "shared folders: more memory: %s", sys_text(r)) : 0;
+}
+
 int machine_make_share(struct machine *machine, const struct vmm_config *config, unsigned index,
 		       struct virtio_device **out, struct error *err)
 {

@@ -102,9 +102,11 @@ static int map(struct memory *memory, struct error *err)
 
 int memory_init(struct memory *memory, uint64_t size, enum memory_kind kind, struct error *err)
 {
-	struct memory made = {
-		.fd = -EBADF, .usage_fd = -EBADF, .size = size, .huge_pages = kind == MEMORY_HUGE
-	};
+	struct memory made = { .fd = -EBADF,
+			       .usage_fd = -EBADF,
+			       .more_fd = -EBADF,
+			       .size = size,
+			       .huge_pages = kind == MEMORY_HUGE };
 	int r;
 
 	if (kind == MEMORY_HUGE && size % LARGE_PAGE != 0)
@@ -140,6 +142,7 @@ void memory_finish(struct memory *memory)
 	if (memory->size > 0) {
 		close_fd(&memory->fd);
 		close_fd(&memory->usage_fd);
+		close_fd(&memory->more_fd);
 	}
 }
 
@@ -162,7 +165,7 @@ int memory_register(struct memory *memory, int vm_fd, struct error *err)
 
 void memory_allow_more(struct memory *memory, uint64_t limit)
 {
-	if (memory->fd >= 0 || limit == 0)
+	if (memory->huge_pages || limit == 0)
 		return;
 	memory->more_start = arch_more_ram_start(memory->size);
 	memory->more_start = (memory->more_start + MEMORY_STEP - 1) / MEMORY_STEP * MEMORY_STEP;
@@ -172,19 +175,25 @@ void memory_allow_more(struct memory *memory, uint64_t limit)
 /* All of it at once, because its addresses have to go on, but out of anybody's reach. */
 static int map_more(struct memory *memory, struct error *err)
 {
+	int flags = memory->fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, r;
+	own_fd fd = -EBADF;
 	void *area;
-	int r;
 
 	if (memory->more)
 		return 0;
-	r = sys_mmap(NULL, memory->more_limit, PROT_NONE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0, &area);
+	if (memory->fd >= 0) {
+		fd = create_file(memory->more_limit, MEMORY_SHARED, err);
+		if (fd < 0)
+			return fd;
+	}
+	r = sys_mmap(NULL, memory->more_limit, PROT_NONE, flags | MAP_NORESERVE, fd, 0, &area);
 	if (r < 0)
 		return error_set(err, r, "guest memory: reserve %llu MiB of addresses: %s",
 				 (unsigned long long)memory->more_limit >> 20, sys_text(r));
 	(void)madvise(area, memory->more_limit, MADV_NOHUGEPAGE);
 	(void)madvise(area, memory->more_limit, MADV_DONTDUMP);
 	memory->more = area;
+	memory->more_fd = take_fd(&fd);
 	return 0;
 }
 
@@ -288,16 +297,17 @@ int memory_map_file(struct memory *memory, gpa_t at, uint64_t size, int file_fd,
 	return r;
 }
 
-static void release_piece(const struct memory *memory, uint64_t start, uint64_t end)
+/* Bytes [start, end) of a mapping of fd, or of private memory where that is negative. */
+static void release_piece(uint8_t *host, int fd, uint64_t start, uint64_t end)
 {
 	if (start >= end)
 		return;
 	/* A failure leaves the pages where they are, which is no less right. */
-	if (memory->fd < 0)
-		(void)SYS(madvise, memory->host + start, end - start, MADV_DONTNEED);
+	if (fd < 0)
+		(void)SYS(madvise, host + start, end - start, MADV_DONTNEED);
 	else
-		(void)SYS(fallocate, memory->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			  (off_t)start, (off_t)(end - start));
+		(void)SYS(fallocate, fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)start,
+			  (off_t)(end - start));
 }
 
 static bool is_more(const struct memory *memory, const uint8_t *at)
@@ -307,15 +317,16 @@ static bool is_more(const struct memory *memory, const uint8_t *at)
 
 void memory_release(const struct memory *memory, const struct iovec *range)
 {
-	uint64_t offset = (uint64_t)((uint8_t *)range->iov_base - memory->host);
+	bool more = is_more(memory, range->iov_base);
+	uint8_t *host = more ? memory->more : memory->host;
+	uint64_t offset = (uint64_t)((uint8_t *)range->iov_base - host);
 	uint64_t start = (offset + SMALL_PAGE - 1) / SMALL_PAGE * SMALL_PAGE;
 	uint64_t end = (offset + range->iov_len) / SMALL_PAGE * SMALL_PAGE;
 
 	if (memory->huge_pages)
 		return;
-	if (is_more(memory, range->iov_base)) {
-		if (start < end)
-			(void)SYS(madvise, memory->host + start, end - start, MADV_DONTNEED);
+	if (more) {
+		release_piece(host, memory->more_fd, start, end);
 		return;
 	}
 	CHECK(range->iov_len <= memory->size && offset <= memory->size - range->iov_len);
@@ -324,10 +335,10 @@ void memory_release(const struct memory *memory, const struct iovec *range)
 
 		if (file->start >= end || file->start + file->size <= start)
 			continue;
-		release_piece(memory, start, file->start);
+		release_piece(host, memory->fd, start, file->start);
 		start = file->start + file->size;
 	}
-	release_piece(memory, start, end);
+	release_piece(host, memory->fd, start, end);
 }
 
 void memory_own(struct memory *memory, gpa_t at, uint64_t size)
@@ -341,10 +352,12 @@ void memory_own(struct memory *memory, gpa_t at, uint64_t size)
 uint64_t memory_allocated_kib(const struct memory *memory)
 {
 	uint64_t own = own_memory_kib(memory->usage_fd), before = memory->usage_before_kib;
-	struct stat status;
+	const int files[] = { memory->fd, memory->more_fd };
 	uint64_t kib = own > before ? own - before : 0;
+	struct stat status;
 
-	if (memory->fd >= 0 && SYS(fstat, memory->fd, &status) == 0)
-		kib += (uint64_t)status.st_blocks / 2;
+	for (size_t i = 0; i < 2; i++)
+		if (files[i] >= 0 && SYS(fstat, files[i], &status) == 0)
+			kib += (uint64_t)status.st_blocks / 2;
 	return kib;
 }

@@ -23,6 +23,7 @@ struct memory {
 	/* What may come while the VM runs: a mapping of its own, whose first more_size bytes are
 	 * guest memory. Changed on the device thread. */
 	uint8_t *more; /* NULL until the first of it has come */
+	int more_fd;   /* its memfd, of more_limit bytes, where RAM is a file; or negative */
 	uint64_t more_start, more_size, more_limit;
 	unsigned slot_count; /* of KVM */
 	/* Where files are mapped, as offsets into the mapping, ascending; near ones are one. */
@@ -44,7 +45,7 @@ void memory_finish(struct memory *memory);
 int memory_register(struct memory *memory, int vm_fd, struct error *err);
 
 /* Before the first vCPU runs: beside its RAM the VM may have `limit` bytes more one day, rounded up
- * to MEMORY_STEP. Costs nothing until then. RAM that is a file cannot grow: the limit stays 0. */
+ * to MEMORY_STEP. Costs nothing until then. RAM of huge pages cannot grow: the limit stays 0. */
 void memory_allow_more(struct memory *memory, uint64_t limit);
 /* The first `size` bytes of these, a multiple of MEMORY_STEP, are guest memory now. On the device
  * thread; waits for a grace period of the host. */

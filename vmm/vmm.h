@@ -218,7 +218,7 @@ int vmm_write_stats(struct vmm *vmm, int fd, struct error *err);
 /* From now on the guest is to have so much memory in all; it takes and gives in its own time. More
  * than it began with comes as virtio-mem, less goes into the balloon; for both the guest has to
  * have looked for late devices. Blocks as vmm_dump_log does. -ENOSPC: more than memory_max_mib, or
- * RAM cannot grow because it is shared or of large pages. */
+ * RAM cannot grow because it is of large pages. */
 int vmm_set_memory(struct vmm *vmm, uint64_t memory_mib, struct error *err);
 
 /* Process id of the VMM, for cgroups and for looking at its memory. */

@@ -39,8 +39,13 @@ static bool is_valid(const struct fs_message *message, size_t fd_count)
 	case FS_MESSAGE_START:
 		return message->body.start.queue_count <= FS_MAX_QUEUES &&
 		       fd_count == message->body.start.queue_count + 1U;
+	case FS_MESSAGE_MORE:
+		return fd_count == 1 && message->body.more.limit <= INT64_MAX &&
+		       message->body.more.size > 0 &&
+		       message->body.more.size <= message->body.more.limit;
 	case FS_MESSAGE_STOP:
 	case FS_MESSAGE_STOPPED:
+	case FS_MESSAGE_GROWN:
 	case FS_MESSAGE_BROKEN:
 		return fd_count == 0;
 	case FS_MESSAGE_KINDS:

@@ -25,6 +25,9 @@ enum fs_message_kind {
 	FS_MESSAGE_STOP,   /* to the server: let go of the queues; answered by STOPPED */
 	FS_MESSAGE_STOPPED,
 	FS_MESSAGE_BROKEN, /* from the server: the guest broke the rules of a queue */
+	FS_MESSAGE_MORE,   /* to the server, with its memfd: memory that has come since, all of it;
+			      answered by GROWN, and only then used by the guest */
+	FS_MESSAGE_GROWN,
 	FS_MESSAGE_KINDS,
 };
 
@@ -52,6 +55,11 @@ struct fs_message {
 				uint64_t start, size, offset; /* guest address; in the memfd */
 			} ranges[GMEM_MAX_REGIONS];
 		} memory;
+		struct {
+			uint64_t limit; /* of the memfd, always the same */
+			uint64_t start; /* guest address, the same */
+			uint64_t size;  /* from there on, and from the memfd's beginning */
+		} more;
 		struct {
 			uint32_t queue_count;
 			uint8_t event_index;

@@ -110,6 +110,12 @@ void fs_interrupt_all(struct fs *fs)
 	fs_locks_interrupt(fs, 0);
 }
 
+void fs_allow_nodes(struct fs *fs, uint32_t count)
+{
+	if (count > fs->nodes.most)
+		fs->nodes.most = count;
+}
+
 uint32_t fs_node_count(const struct fs *fs)
 {
 	return fs->nodes.used;

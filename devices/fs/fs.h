@@ -73,6 +73,9 @@ void fs_reset(struct fs *fs);
 /* fs_pending must be 0. Accepts NULL. */
 void fs_destroy(struct fs *fs);
 
+/* As max_nodes of the configuration: more than before. */
+void fs_allow_nodes(struct fs *fs, uint32_t count);
+
 /* For tests: how many files are known, and open. */
 uint32_t fs_node_count(const struct fs *fs);
 uint32_t fs_handle_count(const struct fs *fs);

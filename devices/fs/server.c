@@ -53,7 +53,8 @@ struct server {
 	struct io *io;
 	struct io_op readable;
 	struct gmem mem;
-	bool has_memory;
+	bool has_memory, has_more;
+	uint64_t memory_size;             /* what there was at the beginning */
 	struct fs_statistics *statistics; /* shared with the VMM */
 	unsigned share_count;
 	struct share shares[FS_MAX_SHARES];
@@ -299,7 +300,49 @@ static int take_memory(struct server *server, const struct fs_message *message, 
 			     (uint8_t *)at + message->body.memory.ranges[i].offset,
 			     message->body.memory.ranges[i].size);
 	server->has_memory = true;
+	server->memory_size = message->body.memory.size;
 	return r;
+}
+
+/* The files the guest knows at a time are bounded by what of its memory each takes: 1 KiB is less
+ * than any inode. */
+static uint32_t most_nodes(uint64_t memory_size)
+{
+	uint64_t nodes = memory_size / NODE_BYTES;
+
+	if (nodes < FEWEST_NODES)
+		return FEWEST_NODES;
+	return nodes > INT32_MAX ? INT32_MAX : (uint32_t)nodes;
+}
+
+/* Mapped whole the first time, so that its addresses go on as it grows; what is not the guest's yet
+ * no address of the guest's leads to. */
+static int take_more(struct server *server, const struct fs_message *message, int fd)
+{
+	uint64_t limit = message->body.more.limit, size = message->body.more.size;
+	gpa_t start = { message->body.more.start };
+	void *at;
+	int r;
+
+	if (!server->has_memory)
+		return -EPROTO;
+	if (server->has_more) {
+		r = gmem_grow(&server->mem, start, size);
+	} else {
+		r = sys_mmap(NULL, limit, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0,
+			     &at);
+		if (r < 0)
+			return r;
+		(void)madvise(at, limit, MADV_DONTDUMP);
+		r = gmem_add(&server->mem, start, at, size);
+	}
+	if (r < 0)
+		return r;
+	server->has_more = true;
+	for (unsigned i = 0; i < server->share_count; i++)
+		fs_allow_nodes(server->shares[i].fs, most_nodes(server->memory_size + size));
+	say(&server->shares[0], FS_MESSAGE_GROWN);
+	return 0;
 }
 
 static int add_share(struct server *server, const struct fs_message *message, int *fd)
@@ -324,11 +367,9 @@ static int add_share(struct server *server, const struct fs_message *message, in
 	return 0;
 }
 
-/* All shares are known, and guest memory is: privileges go, and then the guest may come. The files
- * it knows at a time are bounded by what of its memory each takes: 1 KiB is less than any inode. */
-static int open_shares(struct server *server, uint64_t memory_size, struct error *err)
+/* All shares are known, and guest memory is: privileges go, and then the guest may come. */
+static int open_shares(struct server *server, struct error *err)
 {
-	uint64_t nodes = memory_size / NODE_BYTES;
 	bool writes = false;
 	int r;
 
@@ -338,9 +379,7 @@ static int open_shares(struct server *server, uint64_t memory_size, struct error
 	for (unsigned i = 0; r == 0 && i < server->share_count; i++) {
 		struct share *share = &server->shares[i];
 
-		share->config.max_nodes = nodes < FEWEST_NODES ? FEWEST_NODES
-					  : nodes > INT32_MAX  ? INT32_MAX
-							       : (uint32_t)nodes;
+		share->config.max_nodes = most_nodes(server->memory_size);
 		r = fs_create(&share->config, &share->fs);
 		if (r < 0)
 			return error_set(err, r, "share %u: %s", i, sys_text(r));
@@ -361,7 +400,7 @@ static int handle(struct server *server, const struct fs_message *message, int *
 	case FS_MESSAGE_MEMORY:
 		r = server->has_memory ? -EPROTO : take_memory(server, message, fds);
 		if (r == 0)
-			return open_shares(server, message->body.memory.size, err);
+			return open_shares(server, err);
 		break;
 	case FS_MESSAGE_START:
 		if (message->share < server->share_count)
@@ -376,8 +415,12 @@ static int handle(struct server *server, const struct fs_message *message, int *
 		else if (!share->active)
 			say(share, FS_MESSAGE_STOPPED);
 		break;
+	case FS_MESSAGE_MORE:
+		r = take_more(server, message, fds[0]);
+		break;
 	case FS_MESSAGE_STOPPED:
 	case FS_MESSAGE_BROKEN:
+	case FS_MESSAGE_GROWN:
 	case FS_MESSAGE_KINDS:
 		break;
 	}

@@ -162,37 +162,35 @@ Test(memory, many_files)
 /* What KVM refuses is no memory of the guest's. */
 Test(memory, growth_that_fails_changes_nothing)
 {
-	struct memory memory = make(MEMORY_PRIVATE, 64 * MIB);
-	struct error err = { 0 };
-	uint8_t byte;
+	for (int kind = MEMORY_PRIVATE; kind <= MEMORY_SHARED; kind++) {
+		struct memory memory = make((enum memory_kind)kind, 64 * MIB);
+		struct error err = { 0 };
+		uint8_t byte;
 
-	memory_allow_more(&memory, 200 * MIB);
-	cr_assert_eq(memory.more_limit, 256 * MIB);
-	cr_assert_eq(memory.more_start % MEMORY_STEP, 0);
-	cr_assert_geq(memory.more_start, 64 * MIB);
-	cr_assert_eq(memory_grow(&memory, -1, MEMORY_STEP, &err), -EBADF);
-	cr_assert(strstr(err.text, "add 128 MiB"), "%s", err.text);
-	cr_assert_eq(memory.more_size, 0);
-	cr_assert_eq(gmem_get(&memory.gmem, (gpa_t){ memory.more_start }, &byte), -EFAULT);
-	cr_assert_eq(memory_grow(&memory, -1, 0, &err), 0);
-	memory_finish(&memory);
-}
-
-Test(memory, a_file_does_not_grow)
-{
-	struct memory memory = make(MEMORY_SHARED, 64 * MIB);
-
-	memory_allow_more(&memory, 200 * MIB);
-	cr_assert_eq(memory.more_limit, 0);
-	memory_finish(&memory);
+		memory_allow_more(&memory, 200 * MIB);
+		cr_assert_eq(memory.more_limit, 256 * MIB);
+		cr_assert_eq(memory.more_start % MEMORY_STEP, 0);
+		cr_assert_geq(memory.more_start, 64 * MIB);
+		cr_assert_eq(memory_grow(&memory, -1, MEMORY_STEP, &err), -EBADF);
+		cr_assert(strstr(err.text, "add 128 MiB"), "%s", err.text);
+		cr_assert_eq(memory.more_size, 0);
+		cr_assert_eq(gmem_get(&memory.gmem, (gpa_t){ memory.more_start }, &byte), -EFAULT);
+		cr_assert_eq(memory_grow(&memory, -1, 0, &err), 0);
+		memory_finish(&memory);
+	}
 }
 
 Test(memory, a_shared_file_is_sealed)
 {
 	struct memory memory = make(MEMORY_SHARED, 64 * MIB);
+	struct error err = { 0 };
 
 	cr_assert_eq(fcntl(memory.fd, F_GET_SEALS), F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
 	cr_assert_lt(ftruncate(memory.fd, MIB), 0);
+	memory_allow_more(&memory, 200 * MIB);
+	cr_assert_lt(memory_grow(&memory, -1, MEMORY_STEP, &err), 0);
+	cr_assert_eq(fcntl(memory.more_fd, F_GET_SEALS), F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+	cr_assert_eq(lseek(memory.more_fd, 0, SEEK_END), (off_t)memory.more_limit);
 	memory_finish(&memory);
 }
 

@@ -206,6 +206,69 @@ Test(virtio_fs, a_guest_that_breaks_the_rules_breaks_its_queue, .timeout = 60)
 	close_guest();
 }
 
+enum { MORE = 0x40000000, MORE_LIMIT = 8 << 20, STEP = 2 << 20 };
+
+/* A request whose answer is to be at this guest address. */
+static void offer_answer_at(uint64_t address)
+{
+	struct {
+		struct fuse_in_header in;
+		struct fuse_getattr_in body;
+	} request = { .in = { .len = sizeof request,
+			      .opcode = FUSE_GETATTR,
+			      .unique = 8,
+			      .nodeid = FUSE_ROOT_ID } };
+
+	memcpy(guest_ram + IN, &request, sizeof request);
+	guest_set_desc(REQUESTS, 0, IN, sizeof request, VRING_DESC_F_NEXT, 1);
+	guest_desc(REQUESTS)[1] = (struct vring_desc){ address, 4096, VRING_DESC_F_WRITE, 0 };
+	guest_offer(&guest, REQUESTS, 0);
+	guest_kick(&guest, REQUESTS);
+}
+
+static bool is_answered(const uint8_t *at)
+{
+	struct fuse_out_header out;
+
+	cr_assert_geq(guest_wait(&guest, REQUESTS).len, sizeof out);
+	memcpy(&out, at, sizeof out);
+	return out.unique == 8 && out.error == 0 && out.len > sizeof out;
+}
+
+/* What the guest got later serves as well as what it began with, and no more than it got. */
+Test(virtio_fs, memory_that_comes_later, .timeout = 60)
+{
+	int file = memfd_create("more", MFD_CLOEXEC);
+	const gpa_t start = { MORE };
+	uint8_t *more;
+
+	cr_assert_eq(ftruncate(file, MORE_LIMIT), 0);
+	more = mmap(NULL, MORE_LIMIT, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+	cr_assert_neq(more, MAP_FAILED);
+	open_guest();
+	for (uint64_t size = STEP; size <= 2 * STEP; size += STEP) {
+		begin(0);
+		offer_answer_at(MORE + size - 4096);
+		while (!(guest_read(&guest, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET))
+			cr_assert_eq(io_turn(link_io, 10), 0);
+		cr_assert_eq(virtio_fs_link_more(link_to_server, file, MORE_LIMIT, start, size), 0);
+		begin(0);
+		offer_answer_at(MORE + size - 4096);
+		cr_assert(is_answered(more + size - 4096));
+	}
+	/* across the seam of the two */
+	offer_answer_at(MORE + STEP - 16);
+	cr_assert(is_answered(more + STEP - 16));
+	/* it never becomes less; a server that is told so ends, and nobody waits for it */
+	cr_assert_eq(virtio_fs_link_more(link_to_server, file, MORE_LIMIT, start, STEP), -EPIPE);
+	while (!is_gone)
+		cr_assert_eq(io_turn(link_io, 10), 0);
+	cr_assert_eq(virtio_fs_link_more(link_to_server, file, MORE_LIMIT, start, STEP), -EPIPE);
+	close_guest();
+	cr_assert_eq(munmap(more, MORE_LIMIT), 0);
+	close(file);
+}
+
 Test(virtio_fs, reset_with_a_request_on_its_way, .timeout = 60)
 {
 	open_guest();

@@ -1,5 +1,5 @@
 #!/bin/bash
-# timeout: 900
+# timeout: 1200
 # Memory that a container does not use any more is the host's again, and how much it may use can change.
 . "$(dirname "$0")/../lib.sh"
 cd "$work" || exit 1
@@ -129,3 +129,49 @@ expect_failure "nothing to change" 125 "--memory" katavm update growing
 expect_failure "no size" 125 memory katavm update -m much growing
 check "the container is well" tell true
 check "and ends, too" end
+
+# With a share, memory is known to the share's server, too; what is added has to be.
+shared_mib() { # of the files that are the guest's memory
+	local fd blocks=0
+	for fd in "/proc/$vmm/fd"/*; do
+		case $(readlink "$fd") in
+		/memfd:guest-ram*) blocks=$((blocks + $(stat -L -c %b "$fd"))) ;;
+		esac
+	done
+	echo $((blocks / 2048))
+}
+mkdir "$work/share"
+dd if=/dev/urandom of="$work/share/file" bs=1M count=48 status=none
+start -m 256m --memory-max 1g --name sharing -v "$work/share:/mnt"
+check "a container with a share has a balloon" attached
+check "it gets more" katavm update -m 700m sharing
+check "its guest has it" guest_has 700 900
+tell 'dd if=/dev/zero bs=450M count=1 2>/dev/null | wc -c'
+check "and uses it" grep -qx 471859200 "$work/said"
+tell 'md5sum </mnt/file; cp /mnt/file /mnt/copy'
+check "what it reads of the share is right" grep -q "^$(md5sum <"$work/share/file" | cut -d ' ' -f 1) " "$work/said"
+check "and what it writes" cmp "$work/share/file" "$work/share/copy"
+tell 'dd if=/dev/zero bs=450M count=1 2>/dev/null | sleep 10000 &'
+peak=0
+for _ in $(seq 3000); do
+	peak=$(shared_mib)
+	[ "$peak" -gt 450 ] && break
+	sleep 0.1
+done
+if [ "$peak" -gt 450 ]; then pass "it is memory of the host's"; else fail "it is memory of the host's" <<<"$peak MiB"; fi
+tell 'killall sleep'
+check "and less again, with a share" katavm update -m 256m sharing
+check "what was added goes away again" guest_has 200 420
+fell() {
+	for _ in $(seq 3000); do
+		now=$(shared_mib)
+		[ "$now" -lt 400 ] && return 0
+		sleep 0.1
+	done
+	echo "$now MiB of $peak"
+	return 1
+}
+check "and is the host's" fell
+tell 'cmp /mnt/file /mnt/copy && echo same'
+check "the share is as it was" grep -qx same "$work/said"
+check "and it ends, too" end
