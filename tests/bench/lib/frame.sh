@@ -5,26 +5,31 @@
 #     tests/bench/lib/NAME-inside.sh runs in the lab, sources inside.sh, boots both VMs and prints rows
 # and one that runs in the guest, given to bench_guest. A row is a line
 #     row NAME UNIT higher|lower KATAVM PEER
-# where the fourth word says which is better. A name that comes several times is as many rounds; its medians count.
+# (and, for the reader only, lines "note TEXT"), where the fourth word says which is better. A name that comes several times is as many rounds; its medians count.
 . "$(dirname "${BASH_SOURCE[0]}")/../../lab/common.sh"
 bench_lib=$top/tests/bench/lib
 
-# bench_arguments NAME ARGUMENT...: leaves $json, $rounds, $mode (exact or parallel) and a fresh folder $KATAVM_RESULTS.
+# bench_arguments NAME ARGUMENT...: leaves $json, $rounds, $mode (exact or parallel) and a fresh folder $KATAVM_RESULTS. A bench
+# whose parts can be run alone names them in $bench_parts before; those asked for, or all, are in $parts then.
 bench_arguments() {
 	local name=$1
 	shift
-	json=/dev/null rounds="" mode=exact
+	json=/dev/null rounds="" mode=exact parts=""
 	while [ $# -gt 0 ]; do
+		case " ${bench_parts:-} " in
+		*" $1 "*) parts="$parts $1"; shift; continue ;;
+		esac
 		case $1 in
 		--json) json=$(realpath -m "${2:?--json needs a file}"); shift 2 ;;
 		--rounds) rounds=${2:?--rounds needs a number}; shift 2 ;;
 		--parallel) mode=parallel; shift ;;
-		*) die "bench $name: unknown argument \"$1\"; usage: ./dev bench $name [--json FILE] [--rounds N] [--parallel]" ;;
+		*) die "bench $name: unknown argument \"$1\"; usage: ./dev bench $name${bench_parts:+ [$bench_parts]} [--json FILE] [--rounds N] [--parallel]" ;;
 		esac
 	done
 	# The instruction clock repeats itself, but how many threads on one processor take turns need not; elsewhere the machine's
 	# other work is in the numbers, too.
 	[ -n "$rounds" ] || { [ "$mode" = exact ] && rounds=3 || rounds=5; }
+	parts=${parts:-${bench_parts:-}}
 	bench_name=$name
 	export KATAVM_RESULTS=$results/bench-$name
 	rm -rf "$KATAVM_RESULTS"
@@ -95,4 +100,5 @@ bench_measure() {
 	}
 	tr -d '\r' <"$KATAVM_RESULTS/log" | grep '^row ' >"$KATAVM_RESULTS/rows" || die "bench $bench_name: no rows"
 	awk -v json="$json" -f "$bench_lib/rows.awk" "$KATAVM_RESULTS/rows"
+	tr -d '\r' <"$KATAVM_RESULTS/log" | sed -n 's/^note /  /p'
 }

@@ -1,7 +1,9 @@
 #!/bin/bash
-# The part of ./dev bench fs that runs in the lab: fs-inside.sh OUT ROUNDS
+# The part of ./dev bench fs that runs in the lab: fs-inside.sh OUT ROUNDS PART...
 . "$(dirname "$0")/inside.sh"
 rounds=$2
+shift 2
+parts=$*
 inside_prepare
 server=/usr/lib/qemu/virtiofsd
 {
@@ -14,10 +16,34 @@ folder() { # a new one for each
 	rm -rf $root/share
 	mkdir -p $root/share
 	cp /results/source.tar $root/share/
+	echo "$parts" >$root/share/parts
 }
 
 figure() { # FILE KIND NAME FIELD
 	awk -v kind="$2" -v name="$3" -v at="$4" '$1 == kind && $2 == name { print $at }' "$1"
+}
+
+mib() { # FILE JOB
+	awk -v name="$2" '$1 == "fio" && $2 == name { print $3 / 1024 }' "$1"
+}
+
+throughput_rows() {
+	for job in write-128k read-128k write-direct-128k read-direct-128k; do
+		echo "row $job MiB/s higher $(mib /mnt/katavm $job) $(mib /mnt/peer $job)"
+	done
+	for job in randread-direct-4k randwrite-direct-4k; do
+		echo "row $job IO/s higher $(figure /mnt/katavm fio $job 4) $(figure /mnt/peer fio $job 4)"
+	done
+}
+
+timed_rows() { # NAME...
+	for job in "$@"; do
+		echo "row $job ms lower $(($(figure /mnt/katavm time "$job" 3) * 10)) $(($(figure /mnt/peer time "$job" 3) * 10))"
+	done
+	for job in "$@"; do
+		echo "note $job: interrupts $(figure /mnt/katavm time "$job" 4) to $(figure /mnt/peer time "$job" 4)," \
+			"exits $(counted /mnt/katavm "$job-begin" "$job-end" exits) to $(counted /mnt/peer "$job-begin" "$job-end" exits)"
+	done
 }
 
 round=1
@@ -39,14 +65,12 @@ while [ "$round" -le "$rounds" ]; do
 	}
 	wait || true
 	cp /mnt/peer "/results/peer.$round"
-	for job in write-128k read-128k write-direct-128k read-direct-128k; do
-		echo "row $job MiB/s higher $(figure /mnt/katavm fio $job 3 | awk '{print $1/1024}') $(figure /mnt/peer fio $job 3 | awk '{print $1/1024}')"
-	done
-	for job in randread-direct-4k randwrite-direct-4k; do
-		echo "row $job IO/s higher $(figure /mnt/katavm fio $job 4) $(figure /mnt/peer fio $job 4)"
-	done
-	for job in untar git-status create-10000 list-10000 read-10000 remove-10000; do
-		echo "row $job ms lower $(($(figure /mnt/katavm time $job 3) * 10)) $(($(figure /mnt/peer time $job 3) * 10))"
+	for part in $parts; do
+		case $part in
+		throughput) throughput_rows ;;
+		tree) timed_rows untar git-status ;;
+		small) timed_rows create-10000 list-10000 read-10000 remove-10000 ;;
+		esac
 	done
 	round=$((round + 1))
 done
