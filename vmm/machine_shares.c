@@ -45,6 +45,7 @@ int machine_make_share(struct machine *machine, const struct vmm_config *config,
 					  .request_queues = config->vcpu_count };
 	int r;
 
+	/* each queue's kicks cost the start a grace period of the host */
 	if (share.request_queues > VIRTIO_MAX_QUEUES - 1)
 		share.request_queues = VIRTIO_MAX_QUEUES - 1;
 	memcpy(share.tag, config->shares[index].tag, sizeof share.tag);

@@ -14,9 +14,10 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-enum { REQUESTS = 1, IN = GUEST_DATA, OUT = GUEST_DATA + 0x1000 };
+enum { REQUESTS = 1, IN = GUEST_DATA + 0x10000, OUT = IN + 0x1000 };
 
 static struct guest guest;
+static unsigned asked = REQUESTS; /* the queue that is asked */
 static struct virtio_device *front;
 static struct virtio_fs_link *link_to_server;
 static struct io *link_io;
@@ -51,9 +52,9 @@ static int start_server(void)
 	return pair[0];
 }
 
-static void open_guest(void)
+static void open_guest_with(unsigned request_queues)
 {
-	struct virtio_fs_config config = { .tag = "share", .request_queues = 1 };
+	struct virtio_fs_config config = { .tag = "share", .request_queues = request_queues };
 	int ram = memfd_create("ram", MFD_CLOEXEC);
 	int socket = start_server();
 
@@ -69,6 +70,11 @@ static void open_guest(void)
 	guest_open(&guest, front);
 	cr_assert_eq(virtio_fs_link_memory(link_to_server, ram, GUEST_RAM, &guest.mem), 0);
 	close(ram);
+}
+
+static void open_guest(void)
+{
+	open_guest_with(1);
 }
 
 static void close_guest(void)
@@ -94,11 +100,11 @@ static int ask_about(uint64_t node, uint32_t opcode, const void *body, uint32_t 
 
 	memcpy(guest_ram + IN, &in, sizeof in);
 	memcpy(guest_ram + IN + sizeof in, body, size);
-	guest_set_desc(REQUESTS, 0, IN, in.len, VRING_DESC_F_NEXT, 1);
-	guest_set_desc(REQUESTS, 1, OUT, 4096, VRING_DESC_F_WRITE, 0);
-	guest_offer(&guest, REQUESTS, 0);
-	guest_kick(&guest, REQUESTS);
-	cr_assert_geq(guest_wait(&guest, REQUESTS).len, sizeof out);
+	guest_set_desc(asked, 0, IN, in.len, VRING_DESC_F_NEXT, 1);
+	guest_set_desc(asked, 1, OUT, 4096, VRING_DESC_F_WRITE, 0);
+	guest_offer(&guest, asked, 0);
+	guest_kick(&guest, asked);
+	cr_assert_geq(guest_wait(&guest, asked).len, sizeof out);
 	memcpy(&out, guest_ram + OUT, sizeof out);
 	cr_assert_eq(out.unique, 7);
 	return out.error;
@@ -203,6 +209,29 @@ Test(virtio_fs, a_guest_that_breaks_the_rules_breaks_its_queue, .timeout = 60)
 	while (!(guest_read(&guest, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET))
 		cr_assert_eq(io_turn(link_io, 10), 0);
 	begin(0);
+	close_guest();
+}
+
+Test(virtio_fs, a_queue_for_each_processor, .timeout = 60)
+{
+	const unsigned most = VIRTIO_MAX_QUEUES - 1;
+	struct fuse_getattr_in get = { 0 };
+	struct virtio_device *refused;
+
+	open_guest_with(most);
+	cr_assert_eq(guest_read(&guest, 0x100 + 36), most);
+	begin(0);
+	for (asked = 1; asked <= most; asked++)
+		cr_assert_eq(ask(FUSE_GETATTR, &get, sizeof get), 0);
+	asked = REQUESTS;
+	cr_assert_eq(counted(1).chains, 2); /* and the session's begin */
+	for (unsigned i = 2; i <= most; i++)
+		cr_assert_eq(counted(i).chains, 1);
+	cr_assert_eq(virtio_fs_create(&(struct virtio_fs_config){ .link = link_to_server,
+								  .share = 1,
+								  .request_queues = most + 1 },
+				      &refused),
+		     -EINVAL);
 	close_guest();
 }
 

@@ -316,6 +316,12 @@ fs=$(server "$pid")
 kill -9 "$pid"
 for _ in $(seq 300); do kill -0 "$fs" 2>/dev/null || break; sleep 0.1; done
 if kill -0 "$fs" 2>/dev/null; then ps ax | fail "no server survives katavm"; else pass "no server survives katavm"; fi
+start --cpus 3 --name wide -v "$work/share:/mnt" "$image" sh -c '
+	for i in 0 1 2; do taskset -c $i touch /mnt/by-$i; done; echo ready; sleep 10000'
+expect_output "each processor has a queue of requests" "1 2 3" \
+	sh -c 'katavm stats --devices wide | awk "\$2 == \"virtio-fs\" && \$4 > 0 && \$5 > 0 { print \$4 }" | xargs'
+kill -9 "$pid"
+wait
 start "$image" sh -c 'echo ready; sleep 2'
 expect_output "no share, no server" "" server "$pid"
 wait
