@@ -2,9 +2,10 @@
  * Attributes, and for how long the guest may believe them. With FS_CACHE_AUTO what was asked for by
  * name or number is true once and never kept, so that a change on the host is seen by the next
  * look. Two exceptions, because their cost would be a request for each entry of each listing and
- * for each folder of each path: attributes that came with a listing, and the place of a folder.
- * Both are kept for a sixteenth of the time since the file last changed, 100 ms at the most: what
- * was changed just now is what may change again.
+ * two for each folder of each path, whose mode the guest's kernel looks at: what came with a
+ * listing, and folders. Both are kept for a sixteenth of the time since the file last changed,
+ * 100 ms at the most: what was changed just now is what may change again. A folder is kept for one
+ * tick of the guest's clock at least, because one call looks at it several times.
  */
 #include "devices/fs/fs_private.h"
 
@@ -14,6 +15,7 @@
 
 enum { AGE_SHARE = 16, SECOND = 1000000000 };
 static const uint64_t LONGEST_AUTO_NS = 100000000;
+static const uint64_t LEAST_FOLDER_NS = 1; /* the guest rounds up to its ticks */
 static const uint64_t ALWAYS_NS = UINT64_C(86400) * SECOND;
 
 uint64_t fs_inode(struct fs *fs, const struct statx *status)
@@ -81,23 +83,31 @@ static uint64_t auto_ns(const struct statx *status)
 	return now < LONGEST_AUTO_NS ? now : LONGEST_AUTO_NS;
 }
 
+/* How long a name and its attributes are true. */
+static uint64_t valid_ns(const struct fs *fs, const struct statx *status, bool listed)
+{
+	bool is_folder = S_ISDIR(status->stx_mode);
+	uint64_t ns;
+
+	if (fs->config.cache == FS_CACHE_ALWAYS)
+		return ALWAYS_NS;
+	if (fs->config.cache == FS_CACHE_NEVER || (!listed && !is_folder))
+		return 0;
+	ns = auto_ns(status);
+	return is_folder && ns < LEAST_FOLDER_NS ? LEAST_FOLDER_NS : ns;
+}
+
 void fs_fill_entry(struct fs *fs, const struct fs_node *node, const struct statx *status,
 		   bool listed, struct fuse_entry_out *out)
 {
-	uint64_t entry = 0, attr = 0;
+	uint64_t ns = valid_ns(fs, status, listed);
 
-	if (fs->config.cache == FS_CACHE_ALWAYS) {
-		entry = attr = ALWAYS_NS;
-	} else if (fs->config.cache == FS_CACHE_AUTO && (listed || node->type == S_IFDIR)) {
-		entry = auto_ns(status);
-		attr = listed ? entry : 0;
-	}
 	*out = (struct fuse_entry_out){
 		.nodeid = node->id,
-		.entry_valid = entry / SECOND,
-		.entry_valid_nsec = (uint32_t)(entry % SECOND),
-		.attr_valid = attr / SECOND,
-		.attr_valid_nsec = (uint32_t)(attr % SECOND),
+		.entry_valid = ns / SECOND,
+		.entry_valid_nsec = (uint32_t)(ns % SECOND),
+		.attr_valid = ns / SECOND,
+		.attr_valid_nsec = (uint32_t)(ns % SECOND),
 	};
 	fs_fill_attr(fs, status, &out->attr);
 }
@@ -105,10 +115,10 @@ void fs_fill_entry(struct fs *fs, const struct fs_node *node, const struct statx
 static int answer_attr(struct fs *fs, const struct statx *status)
 {
 	struct fuse_attr_out *out = FS_ANSWER(fs, struct fuse_attr_out);
+	uint64_t ns = valid_ns(fs, status, false);
 
-	*out = (struct fuse_attr_out){ 0 };
-	if (fs->config.cache == FS_CACHE_ALWAYS)
-		out->attr_valid = ALWAYS_NS / SECOND;
+	*out = (struct fuse_attr_out){ .attr_valid = ns / SECOND,
+				       .attr_valid_nsec = (uint32_t)(ns % SECOND) };
 	fs_fill_attr(fs, status, &out->attr);
 	return sizeof *out;
 }
@@ -141,13 +151,15 @@ int fs_op_statx(struct fs *fs, struct fs_call *call, struct fs_node *node)
 	struct statx_out *out = FS_ANSWER(fs, struct statx_out);
 	struct statx status;
 	int r = fs_node_stat(fs, node, &status);
+	uint64_t ns;
 
 	(void)call;
 	if (r < 0)
 		return r;
-	*out = (struct statx_out){ .status = status };
-	if (fs->config.cache == FS_CACHE_ALWAYS)
-		out->attr_valid = ALWAYS_NS / SECOND;
+	ns = valid_ns(fs, &status, false);
+	*out = (struct statx_out){ .attr_valid = ns / SECOND,
+				   .attr_valid_nsec = (uint32_t)(ns % SECOND),
+				   .status = status };
 	out->status.stx_ino = fs_inode(fs, &status);
 	out->status.stx_uid = guest_id(fs, status.stx_uid, fs->uid);
 	out->status.stx_gid = guest_id(fs, status.stx_gid, fs->gid);

@@ -64,6 +64,7 @@ int fs_create(const struct fs_config *config, struct fs **out)
 		return r;
 	}
 	open_for_sync(fs);
+	fs_look_for_attributes(fs);
 	*out = fs;
 	return 0;
 }

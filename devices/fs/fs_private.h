@@ -87,6 +87,7 @@ struct fs {
 	struct fs_config config;
 	char file_name[FS_NAME_MAX + 1];
 	bool is_file, ready; /* ready: INIT was answered */
+	bool no_attributes;  /* the root's file system has none, not even of users */
 	int sync_fd;         /* something open of the share, for syncfs(2) */
 	uint64_t root_device;
 	uid_t uid;
@@ -191,6 +192,11 @@ int fs_host_gid(const struct fs *fs, uint32_t guest, gid_t *out);
 void fs_locks_drop(struct fs_node *node, const struct fs_handle *handle, const uint64_t *owner);
 void fs_locks_retry(struct fs *fs);
 void fs_locks_interrupt(struct fs *fs, uint64_t unique);
+
+/* ---- xattr.c ---- */
+
+/* Sets no_attributes. */
+void fs_look_for_attributes(struct fs *fs);
 
 /* ---- list.c ---- */
 

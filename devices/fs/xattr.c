@@ -1,7 +1,9 @@
 /*
  * Extended attributes: those of users pass. "trusted." and "security." are the host's own words
  * about its files (file capabilities and labels act on the host, overlays trust theirs), and ACLs
- * would be judged by nobody; the guest neither sees nor sets them.
+ * would be judged by nobody; the guest neither sees nor sets them. Where the share's file system
+ * has none of users either, the guest is told not to ask again: its kernel asks for the file
+ * capabilities of each file that it writes to.
  */
 #include "devices/fs/fs_private.h"
 
@@ -14,6 +16,19 @@ static bool is_users(const char *name)
 	size_t size = sizeof prefix - 1;
 
 	return strncmp(name, prefix, size) == 0 && name[size] && strlen(name) <= XATTR_NAME_MAX;
+}
+
+void fs_look_for_attributes(struct fs *fs)
+{
+	char number[12];
+
+	fs_number(fs->config.root_fd, number);
+	fs->no_attributes = SYS(getxattr, number, "user.katavm", NULL, 0) == -EOPNOTSUPP;
+}
+
+static int refused(const struct fs *fs)
+{
+	return fs->no_attributes ? -ENOSYS : -EOPNOTSUPP;
 }
 
 /* A descriptor of exactly this inode, by its number in /proc/self/fd, which is where the process
@@ -46,8 +61,8 @@ int fs_op_setxattr(struct fs *fs, struct fs_call *call, struct fs_node *node)
 
 	if (!name || in.size > XATTR_SIZE_MAX || call->body_size - at < in.size)
 		return -EINVAL;
-	if (!is_users(name))
-		return -EOPNOTSUPP;
+	if (fs->no_attributes || !is_users(name))
+		return refused(fs);
 	r = find(fs, node, &fd, number);
 	if (r < 0)
 		return r;
@@ -65,8 +80,8 @@ int fs_op_removexattr(struct fs *fs, struct fs_call *call, struct fs_node *node)
 
 	if (!name)
 		return -EINVAL;
-	if (!is_users(name))
-		return -EOPNOTSUPP;
+	if (fs->no_attributes || !is_users(name))
+		return refused(fs);
 	r = find(fs, node, &fd, number);
 	return r < 0 ? r : (int)SYS(removexattr, number, name);
 }
@@ -91,8 +106,8 @@ int fs_op_getxattr(struct fs *fs, struct fs_call *call, struct fs_node *node)
 
 	if (!name)
 		return -EINVAL;
-	if (!is_users(name))
-		return -EOPNOTSUPP;
+	if (fs->no_attributes || !is_users(name))
+		return refused(fs);
 	r = find(fs, node, &fd, number);
 	if (r < 0)
 		return r;
@@ -111,7 +126,7 @@ int fs_op_listxattr(struct fs *fs, struct fs_call *call, struct fs_node *node)
 	own_fd fd = -EBADF;
 	char number[12];
 	long n, kept = 0;
-	int r = find(fs, node, &fd, number);
+	int r = fs->no_attributes ? -ENOSYS : find(fs, node, &fd, number);
 
 	if (r < 0)
 		return r == -EOPNOTSUPP ? answer_size(fs, 0) : r;
