@@ -430,6 +430,7 @@ static void loop(struct session *session)
 			{ .fd = watchdog_fd(&session->watchdog), .events = POLLIN },
 			{ .fd = session->started ? net_names_fd(session->input->net) : -1,
 			  .events = POLLIN },
+			{ .fd = net_denials_fd(session->input->net), .events = POLLIN },
 		};
 		int timeout = earlier(until(session->deadline_ns), until(session->kill_ns));
 
@@ -442,6 +443,8 @@ static void loop(struct session *session)
 			monitor_process(session->monitor);
 		if (fds[5].revents)
 			session_write_hosts(session->input);
+		if (fds[6].revents)
+			net_denials_read(session->input->net, say_later, session);
 		take_events(session);
 		take_signals(session);
 		if (!session->done)

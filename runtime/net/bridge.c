@@ -5,43 +5,18 @@
  * anything. The files of the dead stay locked by us until nft is done, so that nobody takes their
  * addresses, and with them the elements that are being removed, before that.
  */
-#include "runtime/net/bridge.h"
+#include "runtime/net/bridge_private.h"
 
 #include "base/own.h"
 #include "base/sys.h"
 #include "runtime/net/allow.h"
-#include "runtime/net/lease.h"
 #include "runtime/net/link.h"
-#include "runtime/net/network.h"
-#include "runtime/net/ports.h"
-#include "runtime/net/resolver.h"
-#include "runtime/net/rules.h"
 #include "runtime/net/tap.h"
 
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/inotify.h>
-
-enum { DEAD_MAX = 256 }; /* cleaned by one start */
-
-struct bridge {
-	struct network network;
-	struct lease lease;
-	struct resolver resolver;
-	struct ports ports;
-	struct rules_target *targets; /* of a restricted sandbox */
-	size_t target_count, allowed_count;
-	struct net_name *allowed; /* names of the targets */
-	struct rules_run run;
-	struct lease dead[DEAD_MAX];
-	size_t dead_count;
-	int names_fd;
-	int index;
-	const char *own_names; /* behind our address in /etc/hosts */
-	bool has_v6;
-};
 
 /* --- the dead --- */
 
@@ -163,6 +138,16 @@ static int open_ports(struct bridge *bridge, const struct net_request *request, 
 	return r;
 }
 
+/* A host whose kernel has no such log denies as well. */
+static void open_denials(struct bridge *bridge)
+{
+	struct error err;
+
+	if (denials_open(&bridge->denials, &err) < 0)
+		(void)fprintf(stderr, "katavm: what is denied is counted, but not named: %s\n",
+			      err.text);
+}
+
 static int start_rules(struct bridge *bridge, struct error *err)
 {
 	struct rules rules;
@@ -170,12 +155,15 @@ static int start_rules(struct bridge *bridge, struct error *err)
 
 	if (r < 0)
 		return r;
+	if (bridge->lease.restricted)
+		open_denials(bridge);
 	rules_add_base(&rules);
 	rules_add_network(&rules, &bridge->network);
 	remove_dead_rules(bridge, &rules);
 	rules_add_lease(&rules, &bridge->lease);
 	if (bridge->lease.restricted)
-		rules_add_targets(&rules, &bridge->lease, bridge->targets, bridge->target_count);
+		rules_add_targets(&rules, &bridge->lease, bridge->targets, bridge->target_count,
+				  bridge->denials.group);
 	r = rules_start(&rules, &bridge->run, err);
 	rules_finish(&rules);
 	return r;
@@ -260,101 +248,6 @@ static void describe_resolver(const struct bridge *bridge, struct arena *arena, 
 	out->dns_options = host->options;
 }
 
-/* --- names --- */
-
-struct names {
-	struct arena *arena;
-	struct net *net;
-	size_t capacity;
-	bool has_v6;
-};
-
-static void add_name(struct names *names, const struct ip *ip, const char *text)
-{
-	struct net *net = names->net;
-
-	if (!ip->size || (ip->size == 16 && !names->has_v6))
-		return;
-	if (net->name_count == names->capacity) {
-		struct net_name *larger;
-
-		names->capacity = names->capacity ? 2 * names->capacity : 8;
-		larger = arena_alloc(names->arena, names->capacity * sizeof *larger);
-		if (net->name_count)
-			memcpy(larger, net->names, net->name_count * sizeof *larger);
-		net->names = larger;
-	}
-	net->names[net->name_count++] = (struct net_name){ .ip = *ip, .names = text };
-}
-
-static int add_peer(void *context, struct lease *lease, bool alive)
-{
-	struct names *names = context;
-	const char *text;
-
-	if (!alive || !lease->id || lease->ending)
-		return 0;
-	text = arena_print(names->arena, "%s%s%.12s", lease->name ? lease->name : "",
-			   lease->name ? " " : "", lease->id);
-	for (size_t i = 0; i < lease->aliases.count; i++)
-		text = arena_print(names->arena, "%s %s", text, lease->aliases.list[i]);
-	for (size_t kind = 0; kind < NETWORK_KINDS; kind++)
-		add_name(names, &lease->addresses[kind], text);
-	return 0;
-}
-
-static bool has_peers(const struct bridge *bridge)
-{
-	return !bridge->lease.restricted && strcmp(bridge->network.name, NETWORK_DEFAULT) != 0;
-}
-
-static void collect_names(const struct bridge *bridge, struct arena *arena, struct net *net)
-{
-	struct names names = { .arena = arena, .net = net, .has_v6 = bridge->has_v6 };
-	struct error err;
-
-	net->name_count = 0;
-	for (size_t kind = 0; kind < NETWORK_KINDS; kind++)
-		add_name(&names, &bridge->lease.addresses[kind], bridge->own_names);
-	for (size_t i = 0; i < bridge->allowed_count; i++)
-		add_name(&names, &bridge->allowed[i].ip, bridge->allowed[i].names);
-	if (has_peers(bridge))
-		(void)lease_each(bridge->network.name, false, arena, add_peer, &names, &err);
-}
-
-/* Before the names are read first: a change after that is not missed. */
-static int watch_names(struct bridge *bridge, struct error *err)
-{
-	char path[PATH_MAX];
-	int r;
-
-	if (!has_peers(bridge))
-		return 0;
-	r = lease_folder(bridge->network.name, path, err);
-	if (r < 0)
-		return r;
-	bridge->names_fd = (int)SYS(inotify_init1, IN_CLOEXEC | IN_NONBLOCK);
-	r = bridge->names_fd;
-	if (r >= 0)
-		r = (int)SYS(inotify_add_watch, bridge->names_fd, path,
-			     IN_CLOSE_WRITE | IN_MODIFY | IN_DELETE);
-	return r < 0 ? error_set(err, r, "watch %.120s: %s", path, sys_text(r)) : 0;
-}
-
-int bridge_names_fd(const struct bridge *bridge)
-{
-	return bridge->names_fd;
-}
-
-void bridge_names_read(struct bridge *bridge, struct arena *arena, struct net *net)
-{
-	char events[4096];
-
-	while (SYS_RETRY(read, bridge->names_fd, events, sizeof events) > 0)
-		;
-	collect_names(bridge, arena, net);
-}
-
 /* --- the whole --- */
 
 static void fill_lease(const struct net_request *request, struct arena *arena, struct bridge *out)
@@ -380,6 +273,7 @@ int bridge_open(const struct net_request *request, struct arena *arena, struct n
 
 	bridge->lease.fd = -1;
 	bridge->names_fd = -1;
+	bridge->denials = DENIALS_NONE;
 	bridge->ports = PORTS_NONE;
 	fill_lease(request, arena, bridge);
 	if (r == 0 && bridge->lease.restricted) /* before the lock: it may take its time */
@@ -393,14 +287,14 @@ int bridge_open(const struct net_request *request, struct arena *arena, struct n
 		return lock;
 	r = connect_locked(bridge, request, arena, &net.interfaces[0], err);
 	if (r == 0)
-		r = watch_names(bridge, err);
+		r = bridge_watch_names(bridge, err);
 	if (r < 0) {
 		net_finish(&net);
 		return r;
 	}
 	describe_interface(bridge, arena, &net.interfaces[0]);
 	describe_resolver(bridge, arena, &net);
-	collect_names(bridge, arena, &net);
+	bridge_collect_names(bridge, arena, &net);
 	*out = net;
 	return 0;
 }
@@ -414,6 +308,17 @@ int bridge_ready(struct bridge *bridge, struct error *err)
 	else
 		keep_dead(bridge);
 	return r;
+}
+
+int bridge_denials_fd(const struct bridge *bridge)
+{
+	return bridge->denials.netlink.fd;
+}
+
+void bridge_denials_read(struct bridge *bridge, void (*say)(void *context, const char *sentence),
+			 void *context)
+{
+	denials_read(&bridge->denials, say, context);
 }
 
 int bridge_denied(struct bridge *bridge, uint64_t *packets)
@@ -470,6 +375,7 @@ void bridge_close(struct bridge *bridge)
 	if (!bridge)
 		return;
 	ports_finish(&bridge->ports);
+	denials_close(&bridge->denials);
 	(void)bridge_ready(bridge, &err);
 	if (!bridge->lease.tap[0]) {
 		lease_release(&bridge->lease);

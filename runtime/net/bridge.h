@@ -13,6 +13,10 @@ int bridge_ready(struct bridge *bridge, struct error *err);
 int bridge_names_fd(const struct bridge *bridge);
 void bridge_names_read(struct bridge *bridge, struct arena *arena, struct net *net);
 
+/* What was denied to a restricted one, by destination; see net.h. */
+int bridge_denials_fd(const struct bridge *bridge);
+void bridge_denials_read(struct bridge *bridge, void (*say)(void *context, const char *sentence),
+			 void *context);
 /* How many packets were denied to a restricted one; blocks while nft runs. */
 int bridge_denied(struct bridge *bridge, uint64_t *packets);
 

@@ -50,6 +50,18 @@ void net_names_read(struct net *net, struct arena *arena)
 		bridge_names_read(net->bridge, arena, net);
 }
 
+int net_denials_fd(const struct net *net)
+{
+	return net->bridge ? bridge_denials_fd(net->bridge) : -1;
+}
+
+void net_denials_read(struct net *net, void (*say)(void *context, const char *sentence),
+		      void *context)
+{
+	if (net->bridge)
+		bridge_denials_read(net->bridge, say, context);
+}
+
 uint64_t net_denied(struct net *net)
 {
 	uint64_t packets = 0;

@@ -76,6 +76,11 @@ int net_names_fd(const struct net *net);
 /* Reads them anew into net->names, and whatever made the descriptor readable. */
 void net_names_read(struct net *net, struct arena *arena);
 
+/* Readable when --allow-host denied something; -1: there is no such thing. */
+int net_denials_fd(const struct net *net);
+/* Says each destination that was not denied before. */
+void net_denials_read(struct net *net, void (*say)(void *context, const char *sentence),
+		      void *context);
 /* How many packets --allow-host denied. */
 uint64_t net_denied(struct net *net);
 

@@ -2,6 +2,7 @@
 
 #include "base/own.h"
 #include "base/sys.h"
+#include "runtime/host_program.h"
 #include "runtime/net/network.h"
 #include "runtime/net/publish.h"
 #include "runtime/net/resolver.h"
@@ -10,7 +11,6 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -19,13 +19,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-enum {
-	SOCKET_FD = 3,
-	MAX_ARGUMENTS = 32 + 2 * LEASE_MAX_PORTS,
-	LOOK_MS = 5,
-	OUTPUT_MAX = 4096,
-	MTU = 65520
-};
+enum { MAX_ARGUMENTS = 32 + 2 * LEASE_MAX_PORTS, LOOK_MS = 5, OUTPUT_MAX = 4096, MTU = 65520 };
 
 /* What the guest is told, and passt, too: a network for the two of them. */
 static const char guest_address[] = "10.143.0.15", gateway_address[] = "10.143.0.1",
@@ -53,30 +47,6 @@ struct child {
 	int pidfd, errors;
 	char pid_file[64]; /* passt writes it when it is ready */
 };
-
-static int spawn(char *const *argv, int socket, struct child *child)
-{
-	static char *const environment[] = { (char *)(uintptr_t) "LC_ALL=C", NULL };
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	sigset_t none;
-	int r;
-
-	(void)sigemptyset(&none);
-	(void)posix_spawnattr_init(&attributes);
-	(void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
-	(void)posix_spawnattr_setsigmask(&attributes, &none);
-	(void)posix_spawnattr_setpgroup(&attributes, 0); /* Ctrl-C is not for it */
-	(void)posix_spawn_file_actions_init(&actions);
-	(void)posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDWR, 0);
-	(void)posix_spawn_file_actions_adddup2(&actions, 0, 1);
-	(void)posix_spawn_file_actions_adddup2(&actions, child->errors, 2);
-	(void)posix_spawn_file_actions_adddup2(&actions, socket, SOCKET_FD);
-	r = -posix_spawn(&child->pid, argv[0], &actions, &attributes, argv, environment);
-	(void)posix_spawn_file_actions_destroy(&actions);
-	(void)posix_spawnattr_destroy(&attributes);
-	return r;
-}
 
 /* The last line that says what went wrong. */
 static void last_words(int errors, char *out, size_t size)
@@ -127,7 +97,7 @@ static void add_all(struct arguments *arguments, const struct child *child, cons
 {
 	const char *const list[] = {
 		program,       "--foreground",  "--quiet",
-		"--ipv4-only", "--fd",          "3",
+		"--ipv4-only", "--fd",          "3", /* see start */
 		"--pid",       child->pid_file, "--address",
 		guest_address, "--netmask",     "24",
 		"--gateway",   gateway_address, "--mac-addr",
@@ -173,7 +143,8 @@ static int add_ports(struct arguments *arguments, const struct texts *published,
 
 static int start(struct arguments *arguments, struct child *child, int socket, struct error *err)
 {
-	int r = spawn(arguments->list, socket, child);
+	const int descriptors[] = { -1, -1, child->errors, socket };
+	int r = host_program_start(arguments->list, descriptors, 4, &child->pid);
 
 	if (r < 0)
 		return error_set(err, r, "run %s: %s", arguments->list[0], sys_text(r));

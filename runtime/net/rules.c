@@ -1,13 +1,14 @@
 #include "runtime/net/rules.h"
 
 #include "base/sys.h"
+#include "runtime/net/denials.h"
 
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHORT_ID = 12 };
+enum { SHORT_ID = 12, LOGGED_A_SECOND = 50 };
 
 #define INET   "\"family\":\"inet\",\"table\":\"katavm\""
 #define BRIDGE "\"family\":\"bridge\",\"table\":\"katavm\""
@@ -399,10 +400,16 @@ static void add_target(struct rules *rules, const struct lease *lease,
 
 /* What is denied is answered: a program that hears "prohibited" does not wait. */
 void rules_add_targets(struct rules *rules, const struct lease *lease,
-		       const struct rules_target *targets, size_t count)
+		       const struct rules_target *targets, size_t count, uint16_t log_group)
 {
 	for (size_t i = 0; i < count; i++)
 		add_target(rules, lease, &targets[i]);
+	if (log_group)
+		put(rules,
+		    "\"add\":{\"rule\":{" INET ",\"chain\":\"only-%.*s\",\"expr\":["
+		    "{\"limit\":{\"rate\":%d,\"per\":\"second\",\"burst\":%d}},"
+		    "{\"log\":{\"group\":%u,\"snaplen\":%d}}]}}",
+		    SHORT_ID, lease->id, LOGGED_A_SECOND, LOGGED_A_SECOND, log_group, DENIALS_HEAD);
 	put(rules,
 	    "\"add\":{\"rule\":{" INET
 	    ",\"chain\":\"only-%.*s\",\"expr\":[{\"counter\":\"denied-%.*s\"},"

@@ -32,9 +32,10 @@ void rules_remove_network(struct rules *rules, const struct network *network);
 void rules_add_lease(struct rules *rules, const struct lease *lease);
 /* Also when not all of it is there. */
 void rules_remove_lease(struct rules *rules, const struct lease *lease);
-/* For a restricted lease; targets are what it may reach. */
+/* For a restricted lease; targets are what it may reach. The log group hears of the rest, unless it
+ * is 0. */
 void rules_add_targets(struct rules *rules, const struct lease *lease,
-		       const struct rules_target *targets, size_t count);
+		       const struct rules_target *targets, size_t count, uint16_t log_group);
 void rules_finish(struct rules *rules);
 
 /* nft at work. */

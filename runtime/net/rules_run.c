@@ -1,11 +1,11 @@
 #include "base/own.h"
 #include "base/sys.h"
+#include "runtime/host_program.h"
 #include "runtime/net/rules.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -25,33 +25,6 @@ int rules_find_nft(char path[PATH_MAX], struct error *err)
 	return error_set(err, -ENOENT,
 			 "the container's network needs the program nft, which is not installed: "
 			 "install the package nftables, or use --network none");
-}
-
-/* nft with a file as stdin; stdout and stderr in new ones without a name. */
-static int spawn(char *const *argv, int in, int out, int errors, pid_t *pid)
-{
-	static char *const environment[] = {
-		(char *)(uintptr_t) "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
-		(char *)(uintptr_t) "LC_ALL=C", NULL
-	};
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	sigset_t none;
-	int r;
-
-	(void)sigemptyset(&none);
-	(void)posix_spawnattr_init(&attributes);
-	(void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
-	(void)posix_spawnattr_setsigmask(&attributes, &none);
-	(void)posix_spawnattr_setpgroup(&attributes, 0); /* Ctrl-C is not for it */
-	(void)posix_spawn_file_actions_init(&actions);
-	(void)posix_spawn_file_actions_adddup2(&actions, in, 0);
-	(void)posix_spawn_file_actions_adddup2(&actions, out, 1);
-	(void)posix_spawn_file_actions_adddup2(&actions, errors, 2);
-	r = -posix_spawn(pid, argv[0], &actions, &attributes, argv, environment);
-	(void)posix_spawn_file_actions_destroy(&actions);
-	(void)posix_spawnattr_destroy(&attributes);
-	return r;
 }
 
 static int make_file(const char *name)
@@ -76,7 +49,7 @@ int rules_start(struct rules *rules, struct rules_run *out, struct error *err)
 		    : errors < 0 ? errors
 				 : sys_pwrite_all(in, rules->text, rules->size, 0);
 	if (r == 0)
-		r = spawn(argv, in, errors, errors, &out->pid);
+		r = host_program_start(argv, (int[]){ in, errors, errors }, 3, &out->pid);
 	if (r < 0) {
 		out->pid = 0;
 		return error_set(err, r, "run %s: %s", path, sys_text(r));
@@ -160,7 +133,7 @@ int rules_read_denied(const struct lease *lease, struct rules_denied *out, struc
 	(void)snprintf(name, sizeof name, "denied-%.*s", SHORT_ID, lease->id);
 	r = in < 0 ? in : output < 0 ? output : text ? 0 : -ENOMEM;
 	if (r == 0)
-		r = spawn(argv, in, output, in, &pid);
+		r = host_program_start(argv, (int[]){ in, output, in }, 3, &pid);
 	if (r == 0)
 		r = (int)SYS_RETRY(waitpid, pid, &status, 0);
 	if (r >= 0 && SYS(pread, output, text, OUTPUT_MAX - 1, 0) > 0 && read_counter(text, out))

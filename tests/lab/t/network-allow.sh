@@ -27,6 +27,10 @@ said "an allowed name" '^name (192\.0\.2\.1|2001:db8::1)$'
 said "its address of IPv4" '^four 192\.0\.2\.1$'
 said "its address of IPv6" '^six 2001:db8::1$'
 for what in port address ping host names 'other sender'; do said "not allowed: $what" "^$what denied$"; done
+said "denied, port 53 of an allowed address: named" '^katavm: denied: TCP to 192\.0\.2\.2:53 \(--allow-host\)$'
+said "denied, an address: named" '^katavm: denied: TCP to 192\.0\.2\.8:7000 \(--allow-host\)$'
+said "denied, a ping: named" '^katavm: denied: ICMP to 192\.0\.2\.2 \(--allow-host\)$'
+if [ "$(grep -c 'denied: TCP to 192.0.2.8:7000 ' err)" = 1 ]; then pass "named once"; else fail "named once" <err; fi
 said "the denials are counted" '^katavm: [1-9][0-9]* packets were denied \(--allow-host\)$'
 expect_failure "a name nobody knows" 125 'allow-host other.test: the host does not find it' \
 	run --allow-host other.test "$image" true

@@ -1,0 +1,33 @@
+#pragma once
+#include "runtime/net/bridge.h"
+#include "runtime/net/denials.h"
+#include "runtime/net/lease.h"
+#include "runtime/net/network.h"
+#include "runtime/net/ports.h"
+#include "runtime/net/resolver.h"
+#include "runtime/net/rules.h"
+
+enum { DEAD_MAX = 256 }; /* cleaned by one start */
+
+struct bridge {
+	struct network network;
+	struct lease lease;
+	struct resolver resolver;
+	struct ports ports;
+	struct rules_target *targets; /* of a restricted sandbox */
+	size_t target_count, allowed_count;
+	struct net_name *allowed; /* names of the targets */
+	struct denials denials;   /* of a restricted one */
+	struct rules_run run;
+	struct lease dead[DEAD_MAX];
+	size_t dead_count;
+	int names_fd;
+	int index;
+	const char *own_names; /* behind our address in /etc/hosts */
+	bool has_v6;
+};
+
+/* The names that the container's /etc/hosts has, into net->names, which live in arena. */
+void bridge_collect_names(const struct bridge *bridge, struct arena *arena, struct net *net);
+/* Before the names are read first: a change after that is not missed. */
+int bridge_watch_names(struct bridge *bridge, struct error *err);
