@@ -157,7 +157,7 @@ static int start_rules(struct bridge *bridge, struct error *err)
 		return r;
 	if (bridge->lease.restricted)
 		open_denials(bridge);
-	rules_add_base(&rules);
+	rules_need_base(&rules);
 	rules_add_network(&rules, &bridge->network);
 	remove_dead_rules(bridge, &rules);
 	rules_add_lease(&rules, &bridge->lease);
@@ -343,7 +343,7 @@ static void remove_traces(struct bridge *bridge)
 		forget_neighbours(&netlink, &bridge->lease);
 	if (rules_begin(&rules, &err) < 0)
 		return;
-	rules_add_base(&rules);
+	rules_need_base(&rules);
 	rules_remove_lease(&rules, &bridge->lease);
 	if (rules_start(&rules, &bridge->run, &err) == 0 && rules_wait(&bridge->run, &err) == 0)
 		lease_release(&bridge->lease); /* else it stays, and the next one tries again */

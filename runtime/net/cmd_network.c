@@ -220,7 +220,7 @@ static int remove_rules(const struct network *network, struct error *err)
 	r = rules_begin(&rules, err);
 	if (r < 0)
 		return r;
-	rules_add_base(&rules);
+	rules_need_base(&rules);
 	rules_remove_network(&rules, network);
 	r = lease_each(network->name, true, &arena, put_removal, &rules, err);
 	if (r == 0)

@@ -1,4 +1,4 @@
-#include "runtime/net/rules.h"
+#include "runtime/net/rules_private.h"
 
 #include "base/sys.h"
 #include "runtime/net/denials.h"
@@ -10,111 +10,9 @@
 
 enum { SHORT_ID = 12, LOGGED_A_SECOND = 50 };
 
-#define INET   "\"family\":\"inet\",\"table\":\"katavm\""
-#define BRIDGE "\"family\":\"bridge\",\"table\":\"katavm\""
-
-#define META(key) "{\"meta\":{\"key\":\"" key "\"}}"
-#define FIELD(protocol, field)                                                                     \
-	"{\"payload\":{\"protocol\":\"" protocol "\",\"field\":\"" field "\"}}"
-#define CONCAT(parts) "{\"concat\":[" parts "]}"
-#define MATCH(left, op, right)                                                                     \
-	"{\"match\":{\"op\":\"" op "\",\"left\":" left ",\"right\":" right "}}"
-#define VMAP(key, map) "{\"vmap\":{\"key\":" key ",\"data\":\"@" map "\"}}"
-#define CT(key)        "{\"ct\":{\"key\":\"" key "\"}}"
-#define ACCEPT         "{\"accept\":null}"
-#define DROP           "{\"drop\":null}"
-#define FROM_BRIDGES   MATCH(META("iifname"), "==", "\"@bridges\"")
-#define TO_BRIDGES     MATCH(META("oifname"), "==", "\"@bridges\"")
-#define ANSWERS        MATCH(CT("state"), "in", "[\"established\",\"related\"]")
-#define TO_US          MATCH("{\"fib\":{\"result\":\"type\",\"flags\":[\"daddr\"]}}", "==", "\"local\"")
-#define PORT_KEY       META("l4proto") "," FIELD("th", "dport")
-#define TYPE4          "\"ipv4_addr\",\"inet_proto\",\"inet_service\""
-#define TYPE6          "\"ipv6_addr\",\"inet_proto\",\"inet_service\""
-
-static const char *const sets[] = {
-	"\"set\":{" INET ",\"name\":\"bridges\",\"type\":\"ifname\"}",
-	"\"set\":{" INET ",\"name\":\"internal\",\"type\":\"ifname\"}",
-	"\"set\":{" INET ",\"name\":\"subnets4\",\"type\":\"ipv4_addr\",\"flags\":[\"interval\"]}",
-	"\"set\":{" INET ",\"name\":\"subnets6\",\"type\":\"ipv6_addr\",\"flags\":[\"interval\"]}",
-	"\"map\":{" INET ",\"name\":\"only4\",\"type\":\"ipv4_addr\",\"map\":\"verdict\"}",
-	"\"map\":{" INET ",\"name\":\"only6\",\"type\":\"ipv6_addr\",\"map\":\"verdict\"}",
-	"\"map\":{" INET ",\"name\":\"ports4\",\"type\":[" TYPE4 "],\"map\":\"verdict\"}",
-	"\"map\":{" INET ",\"name\":\"ports6\",\"type\":[" TYPE6 "],\"map\":\"verdict\"}",
-	"\"map\":{" INET ",\"name\":\"ports\",\"type\":[\"inet_proto\",\"inet_service\"],"
-	"\"map\":\"verdict\"}",
-	"\"map\":{" INET ",\"name\":\"dns4\",\"type\":\"ipv4_addr\",\"map\":\"verdict\"}",
-	"\"set\":{" BRIDGE ",\"name\":\"own4\",\"type\":[\"ifname\",\"ether_addr\",\"ipv4_addr\"]}",
-	"\"set\":{" BRIDGE ",\"name\":\"own6\",\"type\":[\"ifname\",\"ether_addr\",\"ipv6_addr\"]}",
-	"\"set\":{" BRIDGE ",\"name\":\"alone\",\"type\":\"ifname\"}",
-};
-
-static const struct {
-	const char *family, *name, *type, *hook;
-	int priority;
-} chains[] = {
-	{ "inet", "forward", "filter", "forward", 0 },
-	{ "inet", "input", "filter", "input", 0 },
-	{ "inet", "prerouting", "nat", "prerouting", -100 },
-	{ "inet", "postrouting", "nat", "postrouting", 100 },
-	{ "bridge", "prerouting", "filter", "prerouting", -300 },
-	{ "bridge", "forward", "filter", "forward", -200 },
-};
-
-/* In order. What a sandbox is sent, and what answers what is allowed, passes first; then what the
- * restricted ones begin is judged; and nothing from outside gets to a guest but by a port that was
- * published. */
-static const struct {
-	const char *family, *chain, *expressions;
-} base[] = {
-	{ "inet", "forward", FROM_BRIDGES "," ANSWERS "," ACCEPT },
-	{ "inet", "forward", MATCH(META("iifname"), "==", "\"@internal\"") "," DROP },
-	{ "inet", "forward", MATCH(META("oifname"), "==", "\"@internal\"") "," DROP },
-	{ "inet", "forward", FROM_BRIDGES "," VMAP(FIELD("ip", "saddr"), "only4") },
-	{ "inet", "forward", FROM_BRIDGES "," VMAP(FIELD("ip6", "saddr"), "only6") },
-	{ "inet", "forward", TO_BRIDGES "," ANSWERS "," ACCEPT },
-	{ "inet", "forward", TO_BRIDGES "," MATCH(CT("status"), "in", "\"dnat\"") "," ACCEPT },
-	{ "inet", "forward", TO_BRIDGES "," DROP },
-	{ "inet", "input", FROM_BRIDGES "," ANSWERS "," ACCEPT },
-	{ "inet", "input",
-	  FROM_BRIDGES "," MATCH(FIELD("icmpv6", "type"), "==",
-				 "{\"set\":[\"nd-neighbor-solicit\",\"nd-neighbor-advert\",\"nd-"
-				 "router-solicit\",\"mld2-listener-report\"]}") "," ACCEPT },
-	{ "inet", "input", FROM_BRIDGES "," VMAP(FIELD("ip", "saddr"), "only4") },
-	{ "inet", "input", FROM_BRIDGES "," VMAP(FIELD("ip6", "saddr"), "only6") },
-	{ "inet", "prerouting",
-	  FROM_BRIDGES "," TO_US "," MATCH(FIELD("th", "dport"),
-					   "==", "53") "," VMAP(FIELD("ip", "saddr"), "dns4") },
-	{ "inet", "prerouting", VMAP(CONCAT(FIELD("ip", "daddr") "," PORT_KEY), "ports4") },
-	{ "inet", "prerouting", VMAP(CONCAT(FIELD("ip6", "daddr") "," PORT_KEY), "ports6") },
-	{ "inet", "prerouting",
-	  MATCH(META("iifname"), "!=", "\"@bridges\"") "," TO_US
-						       "," VMAP(CONCAT(PORT_KEY), "ports") },
-	{ "inet", "postrouting",
-	  MATCH(META("oifname"), "!=", "\"@bridges\"") "," MATCH(
-	      FIELD("ip", "saddr"), "==", "\"@subnets4\"") ",{\"masquerade\":null}" },
-	{ "inet", "postrouting",
-	  MATCH(META("oifname"), "!=", "\"@bridges\"") "," MATCH(
-	      FIELD("ip6", "saddr"), "==", "\"@subnets6\"") ",{\"masquerade\":null}" },
-	{ "bridge", "own",
-	  MATCH(CONCAT(META("iifname") "," FIELD("ether", "saddr") "," FIELD("ip", "saddr")),
-		"==", "\"@own4\"") "," ACCEPT },
-	{ "bridge", "own",
-	  MATCH(
-	      CONCAT(META("iifname") "," FIELD("arp", "saddr ether") "," FIELD("arp", "saddr ip")),
-	      "==", "\"@own4\"") "," ACCEPT },
-	{ "bridge", "own", MATCH(FIELD("icmpv6", "type"), "==", "\"nd-router-advert\"") "," DROP },
-	{ "bridge", "own",
-	  MATCH(CONCAT(META("iifname") "," FIELD("ether", "saddr") "," FIELD("ip6", "saddr")),
-		"==", "\"@own6\"") "," ACCEPT },
-	{ "bridge", "own", DROP },
-	{ "bridge", "prerouting",
-	  MATCH(META("iifname"), "==", "\"kvt*\"") ",{\"jump\":{\"target\":\"own\"}}" },
-	{ "bridge", "forward", MATCH(META("iifname"), "==", "\"@alone\"") "," DROP },
-};
-
 /* --- writing a batch --- */
 
-__attribute__((format(printf, 2, 3))) static void put(struct rules *rules, const char *format, ...)
+void rules_put(struct rules *rules, const char *format, ...)
 {
 	va_list args;
 
@@ -144,32 +42,6 @@ void rules_finish(struct rules *rules)
 	*rules = (struct rules){ 0 };
 }
 
-void rules_add_base(struct rules *rules)
-{
-	put(rules, "\"add\":{\"table\":{\"family\":\"inet\",\"name\":\"katavm\"}}");
-	put(rules, "\"add\":{\"table\":{\"family\":\"bridge\",\"name\":\"katavm\"}}");
-	for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++)
-		put(rules, "\"add\":{%s}", sets[i]);
-	for (size_t i = 0; i < sizeof chains / sizeof chains[0]; i++) {
-		put(rules,
-		    "\"add\":{\"chain\":{\"family\":\"%s\",\"table\":\"katavm\",\"name\":\"%s\","
-		    "\"type\":\"%s\",\"hook\":\"%s\",\"prio\":%d,\"policy\":\"accept\"}}",
-		    chains[i].family, chains[i].name, chains[i].type, chains[i].hook,
-		    chains[i].priority);
-		put(rules,
-		    "\"flush\":{\"chain\":{\"family\":\"%s\",\"table\":\"katavm\",\"name\":\"%s\"}"
-		    "}",
-		    chains[i].family, chains[i].name);
-	}
-	put(rules, "\"add\":{\"chain\":{" BRIDGE ",\"name\":\"own\"}}");
-	put(rules, "\"flush\":{\"chain\":{" BRIDGE ",\"name\":\"own\"}}");
-	for (size_t i = 0; i < sizeof base / sizeof base[0]; i++)
-		put(rules,
-		    "\"add\":{\"rule\":{\"family\":\"%s\",\"table\":\"katavm\",\"chain\":\"%s\","
-		    "\"expr\":[%s]}}",
-		    base[i].family, base[i].chain, base[i].expressions);
-}
-
 enum verb { ADD, REMOVE };
 
 /* To remove is to add and to delete, because deleting what is not there undoes the whole batch. */
@@ -184,10 +56,11 @@ static void element(struct rules *rules, enum verb verb, const char *where, cons
 	va_start(args, format);
 	(void)vsnprintf(text, sizeof text, format, args);
 	va_end(args);
-	put(rules, "\"add\":{\"element\":{%s,\"name\":\"%s\",\"elem\":[%s]}}", where, set, text);
+	rules_put(rules, "\"add\":{\"element\":{%s,\"name\":\"%s\",\"elem\":[%s]}}", where, set,
+		  text);
 	if (verb == REMOVE)
-		put(rules, "\"delete\":{\"element\":{%s,\"name\":\"%s\",\"elem\":[%s]}}", where,
-		    set, text);
+		rules_put(rules, "\"delete\":{\"element\":{%s,\"name\":\"%s\",\"elem\":[%s]}}",
+			  where, set, text);
 }
 
 static void each_network(struct rules *rules, enum verb verb, const struct network *network)
@@ -257,7 +130,8 @@ static void add_translation(struct rules *rules, const struct lease *lease,
 {
 	char guest[IP_TEXT_SIZE];
 
-	put(rules,
+	rules_put(
+	    rules,
 	    "\"add\":{\"rule\":{" INET
 	    ",\"chain\":\"nat-%.*s\",\"expr\":[" MATCH(META("l4proto"), "==", "\"%s\"") "," MATCH(
 		FIELD("th", "dport"),
@@ -290,7 +164,8 @@ static void add_relay(struct rules *rules, const struct lease *lease)
 {
 	char guest[IP_TEXT_SIZE], host[IP_TEXT_SIZE];
 
-	put(rules,
+	rules_put(
+	    rules,
 	    "\"add\":{\"rule\":{" INET ",\"chain\":\"nat-%.*s\",\"expr\":[" MATCH(
 		FIELD("ip", "saddr"), "==",
 		"\"%s\"") "," MATCH(META("l4proto"), "==",
@@ -313,8 +188,10 @@ static void translate(struct rules *rules, enum verb verb, const struct lease *l
 
 	if (lease->port_count == 0 && !lease->dns_relay.size)
 		return;
-	put(rules, "\"add\":{\"chain\":{" INET ",\"name\":\"nat-%.*s\"}}", SHORT_ID, lease->id);
-	put(rules, "\"flush\":{\"chain\":{" INET ",\"name\":\"nat-%.*s\"}}", SHORT_ID, lease->id);
+	rules_put(rules, "\"add\":{\"chain\":{" INET ",\"name\":\"nat-%.*s\"}}", SHORT_ID,
+		  lease->id);
+	rules_put(rules, "\"flush\":{\"chain\":{" INET ",\"name\":\"nat-%.*s\"}}", SHORT_ID,
+		  lease->id);
 	for (size_t i = 0; i < lease->port_count; i++) {
 		for (size_t kind = 0; verb == ADD && kind < NETWORK_KINDS; kind++)
 			if (is_translated(lease, &lease->ports[i], kind))
@@ -328,8 +205,8 @@ static void translate(struct rules *rules, enum verb verb, const struct lease *l
 			ip_print(&lease->addresses[NETWORK_V4], guest), SHORT_ID, lease->id);
 	}
 	if (verb == REMOVE)
-		put(rules, "\"delete\":{\"chain\":{" INET ",\"name\":\"nat-%.*s\"}}", SHORT_ID,
-		    lease->id);
+		rules_put(rules, "\"delete\":{\"chain\":{" INET ",\"name\":\"nat-%.*s\"}}",
+			  SHORT_ID, lease->id);
 }
 
 /* Its chain and counter, and the jump to them for whatever it sends. */
@@ -339,9 +216,10 @@ static void restrict_to_chain(struct rules *rules, enum verb verb, const struct 
 	const struct ip *const six[] = { &lease->addresses[NETWORK_V6], &local };
 	char text[IP_TEXT_SIZE];
 
-	put(rules, "\"add\":{\"counter\":{" INET ",\"name\":\"denied-%.*s\"}}", SHORT_ID,
-	    lease->id);
-	put(rules, "\"add\":{\"chain\":{" INET ",\"name\":\"only-%.*s\"}}", SHORT_ID, lease->id);
+	rules_put(rules, "\"add\":{\"counter\":{" INET ",\"name\":\"denied-%.*s\"}}", SHORT_ID,
+		  lease->id);
+	rules_put(rules, "\"add\":{\"chain\":{" INET ",\"name\":\"only-%.*s\"}}", SHORT_ID,
+		  lease->id);
 	element(rules, verb, INET, "only4", "[\"%s\",{\"jump\":{\"target\":\"only-%.*s\"}}]",
 		ip_print(&lease->addresses[NETWORK_V4], text), SHORT_ID, lease->id);
 	for (size_t i = 0; i < 2; i++)
@@ -351,12 +229,12 @@ static void restrict_to_chain(struct rules *rules, enum verb verb, const struct 
 				ip_print(six[i], text), SHORT_ID, lease->id);
 	element(rules, verb, BRIDGE, "alone", "\"%s\"", lease->tap);
 	if (verb == REMOVE) {
-		put(rules, "\"flush\":{\"chain\":{" INET ",\"name\":\"only-%.*s\"}}", SHORT_ID,
-		    lease->id);
-		put(rules, "\"delete\":{\"chain\":{" INET ",\"name\":\"only-%.*s\"}}", SHORT_ID,
-		    lease->id);
-		put(rules, "\"delete\":{\"counter\":{" INET ",\"name\":\"denied-%.*s\"}}", SHORT_ID,
-		    lease->id);
+		rules_put(rules, "\"flush\":{\"chain\":{" INET ",\"name\":\"only-%.*s\"}}",
+			  SHORT_ID, lease->id);
+		rules_put(rules, "\"delete\":{\"chain\":{" INET ",\"name\":\"only-%.*s\"}}",
+			  SHORT_ID, lease->id);
+		rules_put(rules, "\"delete\":{\"counter\":{" INET ",\"name\":\"denied-%.*s\"}}",
+			  SHORT_ID, lease->id);
 	}
 }
 
@@ -390,7 +268,8 @@ static void add_target(struct rules *rules, const struct lease *lease,
 		    MATCH(META("l4proto"), "==", "{\"set\":[\"tcp\",\"udp\"]}") "," MATCH(
 			FIELD("th", "dport"), "==", "%u") ",",
 		    target->port);
-	put(rules,
+	rules_put(
+	    rules,
 	    "\"add\":{\"rule\":{" INET
 	    ",\"chain\":\"only-%.*s\",\"expr\":[{\"match\":{\"op\":\"==\","
 	    "\"left\":{\"payload\":{\"protocol\":\"%s\",\"field\":\"daddr\"}},\"right\":\"%s\"}},%"
@@ -405,14 +284,15 @@ void rules_add_targets(struct rules *rules, const struct lease *lease,
 	for (size_t i = 0; i < count; i++)
 		add_target(rules, lease, &targets[i]);
 	if (log_group)
-		put(rules,
-		    "\"add\":{\"rule\":{" INET ",\"chain\":\"only-%.*s\",\"expr\":["
-		    "{\"limit\":{\"rate\":%d,\"per\":\"second\",\"burst\":%d}},"
-		    "{\"log\":{\"group\":%u,\"snaplen\":%d}}]}}",
-		    SHORT_ID, lease->id, LOGGED_A_SECOND, LOGGED_A_SECOND, log_group, DENIALS_HEAD);
-	put(rules,
-	    "\"add\":{\"rule\":{" INET
-	    ",\"chain\":\"only-%.*s\",\"expr\":[{\"counter\":\"denied-%.*s\"},"
-	    "{\"reject\":{\"type\":\"icmpx\",\"expr\":\"admin-prohibited\"}}]}}",
-	    SHORT_ID, lease->id, SHORT_ID, lease->id);
+		rules_put(rules,
+			  "\"add\":{\"rule\":{" INET ",\"chain\":\"only-%.*s\",\"expr\":["
+			  "{\"limit\":{\"rate\":%d,\"per\":\"second\",\"burst\":%d}},"
+			  "{\"log\":{\"group\":%u,\"snaplen\":%d}}]}}",
+			  SHORT_ID, lease->id, LOGGED_A_SECOND, LOGGED_A_SECOND, log_group,
+			  DENIALS_HEAD);
+	rules_put(rules,
+		  "\"add\":{\"rule\":{" INET
+		  ",\"chain\":\"only-%.*s\",\"expr\":[{\"counter\":\"denied-%.*s\"},"
+		  "{\"reject\":{\"type\":\"icmpx\",\"expr\":\"admin-prohibited\"}}]}}",
+		  SHORT_ID, lease->id, SHORT_ID, lease->id);
 }

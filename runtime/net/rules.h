@@ -8,9 +8,9 @@
 
 /*
  * The host's packet filter, as commands for `nft -j`: tables "katavm" of our own, of which the
- * fixed part is written anew each time (so that somebody's `nft flush ruleset` is mended by the
- * next container) and the part that is each sandbox's consists of elements of sets and maps. One
- * batch is one transaction: all of it is done or nothing.
+ * fixed part is written whenever it is not all there (so that somebody's `nft flush ruleset` is
+ * mended by the next container) and the part that is each sandbox's consists of elements of sets
+ * and maps. One batch is one transaction: all of it is done or nothing.
  */
 struct rules {
 	FILE *out;
@@ -26,6 +26,8 @@ struct rules_target {
 };
 
 int rules_begin(struct rules *rules, struct error *err);
+/* The fixed part, when the host's kernel does not have it as this program writes it. */
+void rules_need_base(struct rules *rules);
 void rules_add_base(struct rules *rules);
 void rules_add_network(struct rules *rules, const struct network *network);
 void rules_remove_network(struct rules *rules, const struct network *network);

@@ -59,6 +59,12 @@ nothing_left "nothing of the killed one is left"
 # Somebody empties the packet filter: the next container mends it.
 nft flush ruleset
 expect_match "after nft flush ruleset" '^192\.0\.2\.1$' run --network default "$image" sh -c 'echo | nc -w 20 192.0.2.2 7000'
+before=$(nft list table inet katavm | grep -c .)
+nft flush chain inet katavm forward
+nft add chain inet katavm version-00000000
+check "a run after a chain was emptied" run --network default "$image" true
+expect_output "the chain is written again, and another version's mark is gone" "$before" \
+	sh -c 'nft list table inet katavm | grep -c .'
 
 # Without nft.
 mount --bind /dev/null "$(readlink -f /usr/sbin/nft)"
