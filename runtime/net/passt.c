@@ -7,8 +7,11 @@
 #include "runtime/net/publish.h"
 #include "runtime/net/resolver.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <net/ethernet.h>
+#include <netinet/if_ether.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -180,6 +183,37 @@ static int run(const struct net_request *request, struct arena *arena, int socke
 	return r;
 }
 
+/* passt learns the guest's hardware address from its frames. To a guest that only listens, it would
+ * send connections in frames for everybody, of which Linux takes none (ip(7): PACKET_HOST), so the
+ * first frame is written here: an announcement of the guest's address (RFC 5227 section 1.1), which
+ * nobody answers. */
+static int introduce(int socket, struct error *err)
+{
+	struct {
+		uint32_t size;
+		struct ether_header head;
+		struct ether_arp arp;
+	} __attribute__((packed))
+	frame = { .size = htonl(sizeof frame - sizeof frame.size),
+		  .head = { .ether_dhost = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
+			    .ether_type = htons(ETHERTYPE_ARP) },
+		  .arp = { .ea_hdr = { .ar_hrd = htons(ARPHRD_ETHER),
+				       .ar_pro = htons(ETHERTYPE_IP),
+				       .ar_hln = ETH_ALEN,
+				       .ar_pln = 4,
+				       .ar_op = htons(ARPOP_REQUEST) } } };
+	struct ip ip;
+	long r;
+
+	(void)ip_parse_mac(guest_mac, frame.head.ether_shost);
+	(void)ip_parse(guest_address, &ip);
+	memcpy(frame.arp.arp_sha, frame.head.ether_shost, ETH_ALEN);
+	memcpy(frame.arp.arp_spa, ip.bytes, sizeof frame.arp.arp_spa);
+	memcpy(frame.arp.arp_tpa, ip.bytes, sizeof frame.arp.arp_tpa);
+	r = SYS_RETRY(send, socket, &frame, sizeof frame, MSG_NOSIGNAL);
+	return r < 0 ? error_set(err, (int)r, "speak to passt: %s", sys_text((int)r)) : 0;
+}
+
 static void describe(struct arena *arena, int socket, struct net *out)
 {
 	struct net_interface *one = &out->interfaces[out->interface_count++];
@@ -238,6 +272,8 @@ int passt_open(const struct net_request *request, struct arena *arena, struct ne
 	ours = ends[0];
 	theirs = ends[1];
 	r = run(request, arena, theirs, err);
+	if (r == 0)
+		r = introduce(ours, err);
 	if (r == 0)
 		describe(arena, take_fd(&ours), out);
 	return r;

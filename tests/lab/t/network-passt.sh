@@ -52,6 +52,31 @@ observe run "$image" sh -c "($get) | nc -w 5 10.143.0.1 5555"
 if [[ $output == *HTTP/1* ]]; then seen | fail "the host's loopback is not reached"; else pass "the host's loopback is not reached"; fi
 kill $server
 
+# A guest that only listens, so that passt has heard nothing of it.
+cat >client.py <<'END'
+import socket, sys, time
+for turn in range(100):
+    try:
+        peer = socket.create_connection(("127.0.0.1", 7070), 10)
+        line = peer.makefile().readline().strip()
+        if line:
+            peer.sendall(b"thanks\n")
+            time.sleep(1)
+            sys.exit(print(line))
+    except OSError:
+        pass
+    time.sleep(0.3)
+END
+# shellcheck disable=SC2016 # the guest's shell expands it
+run -p 127.0.0.1:7070:70 -p 127.0.0.1::71 "$image" sh -c '
+	{ echo port 70; sleep 600; } | nc -l -p 70 >/got &
+	for turn in $(seq 300); do [ ! -s /got ] || break; sleep 0.2; done
+	cat /got' >served 2>&1 &
+asked=$!
+if [ "$(timeout 600 python3 client.py)" = "port 70" ]; then pass "a published port"; else fail "a published port" <served; fi
+wait $asked
+if grep -q thanks served; then pass "both ways"; else fail "both ways" <served; fi
+
 python3 -m http.server --bind 127.0.0.1 7071 >/dev/null 2>&1 &
 server=$!
 until ss -ltn | grep -q :7071; do sleep 0.1; done
