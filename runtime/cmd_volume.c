@@ -1,5 +1,6 @@
 #include "runtime/cmd_volume.h"
 
+#include "runtime/command_output.h"
 #include "runtime/volume.h"
 
 #include <errno.h>
@@ -11,12 +12,6 @@
 static const char *root_of(const struct options *options)
 {
 	return options_value(options, "root");
-}
-
-static int complain(const struct error *err)
-{
-	(void)fprintf(stderr, "katavm: %s\n", err->text);
-	return 1;
 }
 
 static struct json_object *entry_json(const struct volume_entry *entry)
@@ -34,12 +29,6 @@ static struct json_object *entry_json(const struct volume_entry *entry)
 	(void)json_object_object_add(object, "InUse", json_object_new_boolean(entry->in_use));
 	(void)json_object_object_add(object, "Labels", json_object_get(entry->labels));
 	return object;
-}
-
-static void print_json(struct json_object *object, int flags)
-{
-	(void)puts(json_object_to_json_string_ext(object, flags | JSON_C_TO_STRING_NOSLASHESCAPE));
-	(void)json_object_put(object);
 }
 
 /* ---- create ---- */
@@ -81,7 +70,7 @@ static int create_main(const struct options *options)
 	result = volume_create(root_of(options), name, labels, &made, &err);
 	(void)json_object_put(labels);
 	if (result < 0)
-		return complain(&err);
+		return command_failed(&err);
 	(void)puts(name);
 	return 0;
 }
@@ -106,16 +95,12 @@ const struct command volume_create_command = {
 
 /* ---- ls ---- */
 
-struct listing {
-	bool quiet, json;
-};
-
 static int list_one(void *context, const struct volume_entry *entry)
 {
-	const struct listing *listing = context;
+	const struct command_listing *listing = context;
 
 	if (listing->json)
-		print_json(entry_json(entry), JSON_C_TO_STRING_PLAIN);
+		command_print_json(entry_json(entry), false);
 	else if (listing->quiet)
 		(void)puts(entry->name);
 	else
@@ -126,14 +111,13 @@ static int list_one(void *context, const struct volume_entry *entry)
 
 static int ls_main(const struct options *options)
 {
-	const char *format = options_value(options, "format");
-	struct listing listing = { .quiet = options_flag(options, "quiet"),
-				   .json = format && strcmp(format, "json") == 0 };
+	struct command_listing listing = command_listing(options);
 	struct error err;
 
 	if (!listing.quiet && !listing.json)
 		(void)printf("%-32s  %-6s  %s\n", "VOLUME NAME", "IN USE", "FOLDER");
-	return volumes_visit(root_of(options), list_one, &listing, &err) < 0 ? complain(&err) : 0;
+	return volumes_visit(root_of(options), list_one, &listing, &err) < 0 ? command_failed(&err)
+									     : 0;
 }
 
 static const struct option_spec ls_options[] = {
@@ -166,8 +150,8 @@ static int inspect_main(const struct options *options)
 
 	for (size_t i = 0; i < options->argument_count; i++)
 		if (volume_find(root_of(options), options->arguments[i], keep, all, &err) < 0)
-			status = complain(&err);
-	print_json(all, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED);
+			status = command_failed(&err);
+	command_print_json(all, true);
 	return status;
 }
 
@@ -194,7 +178,7 @@ static int rm_main(const struct options *options)
 		if (result == 0)
 			(void)puts(options->arguments[i]);
 		else if (result != -ENOENT || !force)
-			status = complain(&err);
+			status = command_failed(&err);
 	}
 	return status;
 }
@@ -235,7 +219,7 @@ static int prune_main(const struct options *options)
 		return 1;
 	}
 	if (volumes_visit(root_of(options), collect_unused, names, &err) < 0)
-		status = complain(&err);
+		status = command_failed(&err);
 	for (size_t i = 0; i < json_object_array_length(names); i++) {
 		const char *name = json_object_get_string(json_object_array_get_idx(names, i));
 		int result = volume_remove(root_of(options), name, &err);
@@ -243,7 +227,7 @@ static int prune_main(const struct options *options)
 		if (result == 0)
 			(void)puts(name);
 		else if (result != -EBUSY && result != -ENOENT) /* used or gone meanwhile */
-			status = complain(&err);
+			status = command_failed(&err);
 	}
 	(void)json_object_put(names);
 	return status;

@@ -2,6 +2,7 @@
 
 #include "base/own.h"
 #include "base/sys.h"
+#include "runtime/command_output.h"
 #include "runtime/state.h"
 
 #include <fcntl.h>
@@ -36,10 +37,8 @@ static int logs_main(const struct options *options)
 		return 1;
 	}
 	if (state_boot_log_find(options->argument_count ? options->arguments[0] : "", path,
-				sizeof path, &err) < 0) {
-		(void)fprintf(stderr, "katavm: %s\n", err.text);
-		return 1;
-	}
+				sizeof path, &err) < 0)
+		return command_failed(&err);
 	fd = sys_open(AT_FDCWD, path, O_RDONLY, 0);
 	return fd < 0 || copy_out(fd) < 0;
 }

@@ -1,12 +1,14 @@
 #include "runtime/ps.h"
 
+#include "runtime/command_output.h"
 #include "runtime/containers.h"
 
 #include <stdio.h>
 #include <string.h>
 
 struct printing {
-	bool quiet, whole, json;
+	struct command_listing listing;
+	bool whole; /* ids */
 };
 
 static const char *word(struct json_object *object, const char *key)
@@ -22,8 +24,7 @@ static void print_json(const struct container_entry *entry, struct json_object *
 	(void)json_object_object_add(details, "id", json_object_new_string(entry->id));
 	(void)json_object_object_add(details, "name", json_object_new_string(entry->name));
 	(void)json_object_object_add(details, "pid", json_object_new_int(entry->pid));
-	(void)puts(json_object_to_json_string_ext(details, JSON_C_TO_STRING_PLAIN |
-							       JSON_C_TO_STRING_NOSLASHESCAPE));
+	command_print_json(json_object_get(details), false);
 }
 
 static int print(void *context, const struct container_entry *entry)
@@ -33,14 +34,14 @@ static int print(void *context, const struct container_entry *entry)
 	int digits = printing->whole ? 64 : 12;
 	struct error err;
 
-	if (printing->quiet) {
+	if (printing->listing.quiet) {
 		(void)printf("%.*s\n", digits, entry->id);
 		return 0;
 	}
 	/* one that is just ending is not worth a word */
 	if (container_call(entry->id, "inspect", NULL, &details, &err) < 0)
 		return 0;
-	if (printing->json)
+	if (printing->listing.json)
 		print_json(entry, details);
 	else
 		(void)printf("%-*.*s  %-30s  %4s  %8llu MiB  %8d  %s\n", digits, digits, entry->id,
@@ -53,22 +54,14 @@ static int print(void *context, const struct container_entry *entry)
 
 static int ps_main(const struct options *options)
 {
-	const char *format = options_value(options, "format");
-	struct printing printing = {
-		.quiet = options_flag(options, "quiet"),
-		.whole = options_flag(options, "no-trunc"),
-		.json = format && strcmp(format, "json") == 0,
-	};
+	struct printing printing = { .listing = command_listing(options),
+				     .whole = options_flag(options, "no-trunc") };
 	struct error err;
 
-	if (!printing.quiet && !printing.json)
+	if (!printing.listing.quiet && !printing.listing.json)
 		(void)printf("%-*s  %-30s  %4s  %12s  %8s  %s\n", printing.whole ? 64 : 12,
 			     "CONTAINER ID", "IMAGE", "CPUS", "MEMORY", "PID", "NAME");
-	if (containers_visit(print, &printing, &err) < 0) {
-		(void)fprintf(stderr, "katavm: %s\n", err.text);
-		return 1;
-	}
-	return 0;
+	return containers_visit(print, &printing, &err) < 0 ? command_failed(&err) : 0;
 }
 
 static const struct option_spec ps_options[] = {

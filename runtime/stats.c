@@ -1,6 +1,7 @@
 /* katavm stats: what the devices of a container's virtual machine have done. */
 #include "runtime/stats.h"
 
+#include "runtime/command_output.h"
 #include "runtime/containers.h"
 
 #include <inttypes.h>
@@ -74,10 +75,8 @@ static int stats_main(const struct options *options)
 		(void)fprintf(stderr, "katavm: stats: only --devices is there so far\n");
 		return 125;
 	}
-	if (container_call(options->arguments[0], "devices", NULL, &devices, &err) < 0) {
-		(void)fprintf(stderr, "katavm: %s\n", err.text);
-		return 1;
-	}
+	if (container_call(options->arguments[0], "devices", NULL, &devices, &err) < 0)
+		return command_failed(&err);
 	count =
 	    json_object_is_type(devices, json_type_array) ? json_object_array_length(devices) : 0;
 	if (!json)

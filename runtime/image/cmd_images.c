@@ -1,6 +1,7 @@
 #include "runtime/image/commands.h"
 
 #include "base/own.h"
+#include "runtime/command_output.h"
 #include "runtime/image/digest.h"
 #include "runtime/image/document.h"
 #include "runtime/image/fetch.h"
@@ -10,14 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-
-enum { EXIT_FAILED = 1 };
-
-static int fail(const struct error *err)
-{
-	(void)fprintf(stderr, "katavm: %s\n", err->text);
-	return EXIT_FAILED;
-}
 
 int list_find(const struct store *store, const char *text, struct record_name *name,
 	      struct record *record, struct error *err)
@@ -179,7 +172,7 @@ static void print_json(const struct row *row)
 {
 	char repository[REFERENCE_NAME_MAX + 1], tag[REFERENCE_NAME_MAX + 1];
 	char platform[PLATFORM_TEXT_SIZE], size[24], age[40];
-	own_json *object = json_object_new_object();
+	json_object *object = json_object_new_object();
 
 	split(row->name.name, repository, tag);
 	platform_text(&row->record.platform, platform);
@@ -196,8 +189,7 @@ static void print_json(const struct row *row)
 	(void)json_object_object_add(object, "Size", json_object_new_string(size));
 	(void)json_object_object_add(object, "SizeBytes", json_object_new_uint64(row->record.size));
 	(void)json_object_object_add(object, "Platform", json_object_new_string(platform));
-	(void)printf("%s\n", json_object_to_json_string_ext(
-				 object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+	command_print_json(object, false);
 }
 
 static void print_row(const struct row *row, const struct options *options, int widths[2])
@@ -260,13 +252,13 @@ static int images_main(const struct options *options)
 	int r = store_open(options_value(options, "root"), &store, &err);
 
 	if (r < 0)
-		return fail(&err);
+		return command_failed(&err);
 	r = store_lock(&store, false, &lock, &err);
 	if (r == 0)
 		r = add_rows(&store, &rows, &count, &err);
 	store_close(&store);
 	if (r < 0)
-		return fail(&err);
+		return command_failed(&err);
 	if (!format || strcmp(format, "json") != 0) {
 		print_table(rows, count, options);
 		return 0;

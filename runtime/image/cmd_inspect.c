@@ -1,6 +1,7 @@
 #include "runtime/image/commands.h"
 
 #include "base/own.h"
+#include "runtime/command_output.h"
 #include "runtime/image/digest.h"
 #include "runtime/image/document.h"
 #include "runtime/image/list.h"
@@ -9,8 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-enum { EXIT_FAILED = 1 };
 
 static void add_text(json_object *object, const char *key, const char *text)
 {
@@ -138,13 +137,9 @@ static int describe(const struct store *store, const char *text, json_object **o
 static void print_list(json_object *list, bool is_lines)
 {
 	for (size_t i = 0; is_lines && i < json_object_array_length(list); i++)
-		(void)printf("%s\n", json_object_to_json_string_ext(
-					 json_object_array_get_idx(list, i),
-					 JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+		command_print_json(json_object_get(json_object_array_get_idx(list, i)), false);
 	if (!is_lines)
-		(void)printf("%s\n", json_object_to_json_string_ext(
-					 list, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
-						   JSON_C_TO_STRING_NOSLASHESCAPE));
+		command_print_json(json_object_get(list), true);
 }
 
 static int inspect_main(const struct options *options)
@@ -157,10 +152,8 @@ static int inspect_main(const struct options *options)
 
 	if (r == 0)
 		r = store_lock(&store, false, &lock, &err);
-	if (r < 0) {
-		(void)fprintf(stderr, "katavm: %s\n", err.text);
-		return EXIT_FAILED;
-	}
+	if (r < 0)
+		return command_failed(&err);
 	for (size_t i = 0; i < options->argument_count; i++) {
 		json_object *object;
 
@@ -169,8 +162,7 @@ static int inspect_main(const struct options *options)
 			(void)json_object_array_add(list, object);
 			continue;
 		}
-		(void)fprintf(stderr, "katavm: %s\n", err.text);
-		status = EXIT_FAILED;
+		status = command_failed(&err);
 	}
 	store_close(&store);
 	print_list(list, options_value(options, "format") != NULL);

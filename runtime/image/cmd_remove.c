@@ -1,6 +1,7 @@
 #include "runtime/image/commands.h"
 
 #include "base/own.h"
+#include "runtime/command_output.h"
 #include "runtime/image/digest.h"
 #include "runtime/image/fetch.h"
 #include "runtime/image/gc.h"
@@ -10,14 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-enum { EXIT_FAILED = 1 };
-
-static int fail(const struct error *err)
-{
-	(void)fprintf(stderr, "katavm: %s\n", err->text);
-	return EXIT_FAILED;
-}
 
 static int names_of(const struct store *store, const char *id, struct record_name **out,
 		    size_t *count, struct error *err)
@@ -88,13 +81,13 @@ static int rmi_main(const struct options *options)
 	if (r == 0)
 		r = store_lock(&store, true, &lock, &err);
 	if (r < 0)
-		return fail(&err);
+		return command_failed(&err);
 	for (size_t i = 0; i < options->argument_count; i++)
 		if (remove_one(&store, options->arguments[i], options_flag(options, "force"),
 			       &err) < 0)
-			status = fail(&err);
+			status = command_failed(&err);
 	if (gc_objects(&store, &result, &err) < 0)
-		status = fail(&err);
+		status = command_failed(&err);
 	gc_result_finish(&result);
 	store_close(&store);
 	return status;
@@ -157,12 +150,12 @@ static int prune_main(const struct options *options)
 			      "prune asks before it removes: give -f where nobody can "
 			      "answer");
 	if (r < 0)
-		return fail(&err);
+		return command_failed(&err);
 	if (!options_flag(options, "force") && !is_agreed(options_flag(options, "all")))
 		return 0;
 	r = store_open(options_value(options, "root"), &store, &err);
 	if (r < 0)
-		return fail(&err);
+		return command_failed(&err);
 	r = prune(&store, options_flag(options, "all"), &result, &err);
 	for (size_t i = 0; i < result.images; i++)
 		(void)printf("Deleted: %s\n", result.ids[i]);
@@ -172,7 +165,7 @@ static int prune_main(const struct options *options)
 		(void)printf("In use, and kept for now: %zu layers\n", result.busy);
 	gc_result_finish(&result);
 	store_close(&store);
-	return r < 0 ? fail(&err) : 0;
+	return r < 0 ? command_failed(&err) : 0;
 }
 
 static const struct option_spec prune_options[] = {

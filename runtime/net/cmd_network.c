@@ -1,6 +1,7 @@
 /* katavm network create, ls, rm, inspect. */
 #include "base/own.h"
 #include "base/sys.h"
+#include "runtime/command_output.h"
 #include "runtime/net/commands.h"
 #include "runtime/net/lease.h"
 #include "runtime/net/network.h"
@@ -10,12 +11,6 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
-
-static int complain(const struct error *err)
-{
-	(void)fprintf(stderr, "katavm: %s\n", err->text);
-	return 1;
-}
 
 static int need_root(struct error *err)
 {
@@ -61,10 +56,10 @@ static int create_main(const struct options *options)
 		r = error_set(&err, -EINVAL, "--no-ipv6 and --subnet %s do not go together",
 			      wish.subnets[NETWORK_V6]);
 	if (r < 0)
-		return complain(&err);
+		return command_failed(&err);
 	lock = lease_lock(&err);
 	if (lock < 0 || network_create(&wish, &network, &err) < 0)
-		return complain(&err);
+		return command_failed(&err);
 	(void)puts(network.name);
 	return 0;
 }
@@ -93,10 +88,6 @@ const struct command network_create_command = {
 
 /* --- ls --- */
 
-struct listing {
-	bool quiet, json;
-};
-
 static json_object *network_object(const struct network *network)
 {
 	json_object *top = json_object_new_object();
@@ -121,15 +112,9 @@ static json_object *network_object(const struct network *network)
 	return top;
 }
 
-static void print_json(json_object *object, int flags)
-{
-	(void)puts(json_object_to_json_string_ext(object, flags | JSON_C_TO_STRING_NOSLASHESCAPE));
-	(void)json_object_put(object);
-}
-
 static int print_network(void *context, const struct network *network)
 {
-	const struct listing *listing = context;
+	const struct command_listing *listing = context;
 	char texts[NETWORK_KINDS][IP_TEXT_SIZE + 8] = { "", "" };
 
 	if (listing->quiet) {
@@ -137,7 +122,7 @@ static int print_network(void *context, const struct network *network)
 		return 0;
 	}
 	if (listing->json) {
-		print_json(network_object(network), JSON_C_TO_STRING_PLAIN);
+		command_print_json(network_object(network), false);
 		return 0;
 	}
 	for (size_t kind = 0; kind < NETWORK_KINDS; kind++) {
@@ -155,14 +140,12 @@ static int print_network(void *context, const struct network *network)
 
 static int ls_main(const struct options *options)
 {
-	const char *format = options_value(options, "format");
-	struct listing listing = { .quiet = options_flag(options, "quiet"),
-				   .json = format && strcmp(format, "json") == 0 };
+	struct command_listing listing = command_listing(options);
 	struct error err;
 
 	if (!listing.quiet && !listing.json)
 		(void)printf("%-20s  %-10s  %-18s  %s\n", "NAME", "BRIDGE", "SUBNET", "IPV6");
-	return network_each(print_network, &listing, &err) < 0 ? complain(&err) : 0;
+	return network_each(print_network, &listing, &err) < 0 ? command_failed(&err) : 0;
 }
 
 static const struct option_spec ls_options[] = {
@@ -264,13 +247,13 @@ static int rm_main(const struct options *options)
 	int status = 0;
 
 	if (need_root(&err) < 0)
-		return complain(&err);
+		return command_failed(&err);
 	lock = lease_lock(&err);
 	if (lock < 0)
-		return complain(&err);
+		return command_failed(&err);
 	for (size_t i = 0; i < options->argument_count; i++) {
 		if (remove_network(options->arguments[i], &err) < 0)
-			status = complain(&err);
+			status = command_failed(&err);
 		else
 			(void)puts(options->arguments[i]);
 	}
@@ -336,7 +319,7 @@ static int inspect_main(const struct options *options)
 
 		if (network_load(options->arguments[i], &network, &err) < 0 ||
 		    lease_each(network.name, false, &arena, add_container, containers, &err) < 0) {
-			status = complain(&err);
+			status = command_failed(&err);
 			(void)json_object_put(containers);
 		} else {
 			top = network_object(&network);
@@ -345,7 +328,7 @@ static int inspect_main(const struct options *options)
 		}
 		arena_finish(&arena);
 	}
-	print_json(all, JSON_C_TO_STRING_PRETTY);
+	command_print_json(all, true);
 	return status;
 }
 
