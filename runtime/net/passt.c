@@ -27,7 +27,21 @@ enum { MAX_ARGUMENTS = 32 + 2 * LEASE_MAX_PORTS, LOOK_MS = 5, OUTPUT_MAX = 4096,
 /* What the guest is told, and passt, too: a network for the two of them. */
 static const char guest_address[] = "10.143.0.15", gateway_address[] = "10.143.0.1",
 		  resolver_address[] = "10.143.0.2", gateway_mac[] = "02:6b:76:00:00:01",
-		  guest_mac[] = "02:6b:76:00:00:02";
+		  guest_mac[] = "02:6b:76:00:00:02", guest_address6[] = "fd6b:7600::15",
+		  gateway_address6[] = "fe80::1";
+
+/* passt does IPv6 for a host that is connected to it. Connecting a datagram socket sends nothing,
+ * it asks for a route. */
+static bool host_has_v6(void)
+{
+	const struct sockaddr_in6 somewhere = { .sin6_family = AF_INET6,
+						.sin6_port = htons(9),
+						.sin6_addr.s6_addr = { 0x20 } };
+	own_fd fd = (int)SYS(socket, AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	return fd >= 0 &&
+	       SYS(connect, fd, (const struct sockaddr *)&somewhere, sizeof somewhere) == 0;
+}
 
 static int find_program(char path[PATH_MAX], struct error *err)
 {
@@ -46,6 +60,7 @@ static int find_program(char path[PATH_MAX], struct error *err)
 }
 
 struct child {
+	bool has_v6;
 	pid_t pid;
 	int pidfd, errors;
 	char pid_file[64]; /* passt writes it when it is ready */
@@ -99,48 +114,80 @@ static void add(struct arguments *arguments, const char *text)
 static void add_all(struct arguments *arguments, const struct child *child, const char *program)
 {
 	const char *const list[] = {
-		program,       "--foreground",  "--quiet",
-		"--ipv4-only", "--fd",          "3", /* see start */
-		"--pid",       child->pid_file, "--address",
-		guest_address, "--netmask",     "24",
-		"--gateway",   gateway_address, "--mac-addr",
-		gateway_mac,   "--dns-forward", resolver_address,
-		"--no-dhcp",   "--no-map-gw", /* the host's loopback is nobody else's */
+		program,
+		"--foreground",
+		"--quiet",
+		"--fd",
+		"3", /* see start */
+		"--pid",
+		child->pid_file,
+		"--address",
+		guest_address,
+		"--netmask",
+		"24",
+		"--gateway",
+		gateway_address,
+		"--mac-addr",
+		gateway_mac,
+		"--dns-forward",
+		resolver_address,
+		"--no-dhcp",
+		"--no-map-gw", /* the host's loopback is nobody else's */
 	};
+	const char *const six[] = { "--address",      guest_address6, "--gateway",
+				    gateway_address6, "--no-dhcpv6",  "--no-ra" };
 
+	for (size_t i = 0; child->has_v6 && i < sizeof six / sizeof six[0]; i++)
+		add(arguments, six[i]);
+	if (!child->has_v6)
+		add(arguments, "--ipv4-only");
 	for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
 		add(arguments, list[i]);
 }
 
+static void add_port(struct arguments *arguments, const struct lease_port *port,
+		     struct arena *arena)
+{
+	char address[IP_TEXT_SIZE];
+
+	add(arguments, port->protocol == IPPROTO_UDP ? "--udp-ports" : "--tcp-ports");
+	add(arguments,
+	    arena_print(arena, "%s%s%u:%u", port->host.size ? ip_print(&port->host, address) : "",
+			port->host.size ? "/" : "", port->host_port, port->guest_port));
+}
+
 /* The ports are taken first, as for a bridge, which finds out who has them and which are free, and
- * then left to passt. */
-static int add_ports(struct arguments *arguments, const struct texts *published,
-		     struct arena *arena, struct error *err)
+ * then left to passt, to which a port without an address is one of both kinds. */
+static int add_ports(struct arguments *arguments, const struct child *child,
+		     const struct texts *published, struct arena *arena, struct error *err)
 {
 	struct publish_socket *sockets = arena_alloc(arena, LEASE_MAX_PORTS * sizeof *sockets);
-	size_t count = 0;
+	size_t count = 0, before = 0;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < published->count; i++) {
 		struct publish publish;
 
 		r = publish_parse(published->list[i], &publish, err);
+		if (r == 0 && publish.host.size == 16 && !child->has_v6)
+			r = error_set(err, -EADDRNOTAVAIL,
+				      "--publish %.100s: this host has no route for IPv6, without "
+				      "which passt serves IPv4 alone",
+				      published->list[i]);
 		if (r == 0)
 			r = publish_take(&publish, arena, sockets, &count, err);
-	}
-	for (size_t i = 0; i < count; i++) {
-		const struct lease_port *port = &sockets[i].port;
-		char address[IP_TEXT_SIZE];
+		for (size_t j = before; r == 0 && j < count; j++) {
+			const struct lease_port *port = &sockets[j].port;
+			const bool again = !port->host.size && j > before &&
+					   port->host_port == sockets[j - 1].port.host_port;
 
-		close_fd(&sockets[i].fd);
-		if (port->host.size == 16) /* passt is told of IPv4 alone */
-			continue;
-		add(arguments, port->protocol == IPPROTO_UDP ? "--udp-ports" : "--tcp-ports");
-		add(arguments,
-		    arena_print(arena, "%s%s%u:%u",
-				port->host.size ? ip_print(&port->host, address) : "",
-				port->host.size ? "/" : "", port->host_port, port->guest_port));
+			if (!again && (port->host.size != 16 || child->has_v6))
+				add_port(arguments, port, arena);
+		}
+		before = count;
 	}
+	for (size_t i = 0; i < count; i++)
+		close_fd(&sockets[i].fd);
 	return r;
 }
 
@@ -157,10 +204,12 @@ static int start(struct arguments *arguments, struct child *child, int socket, s
 	return wait_ready(child, err);
 }
 
-static int run(const struct net_request *request, struct arena *arena, int socket,
+static int run(const struct net_request *request, struct arena *arena, int socket, bool has_v6,
 	       struct error *err)
 {
-	struct child child = { .pidfd = -EBADF, .pid_file = "/tmp/katavm-passt-XXXXXX" };
+	struct child child = { .has_v6 = has_v6,
+			       .pidfd = -EBADF,
+			       .pid_file = "/tmp/katavm-passt-XXXXXX" };
 	struct arguments *arguments = arena_alloc(arena, sizeof *arguments);
 	char program[PATH_MAX];
 	own_fd errors = (int)SYS(memfd_create, "errors", MFD_CLOEXEC);
@@ -175,7 +224,7 @@ static int run(const struct net_request *request, struct arena *arena, int socke
 				 sys_text(errors < 0 ? errors : file));
 	child.errors = errors;
 	add_all(arguments, &child, program);
-	r = add_ports(arguments, &request->ports, arena, err);
+	r = add_ports(arguments, &child, &request->ports, arena, err);
 	if (r == 0)
 		r = start(arguments, &child, socket, err);
 	(void)SYS(unlink, child.pid_file);
@@ -214,9 +263,15 @@ static int introduce(int socket, struct error *err)
 	return r < 0 ? error_set(err, (int)r, "speak to passt: %s", sys_text((int)r)) : 0;
 }
 
-static void describe(struct arena *arena, int socket, struct net *out)
+static void describe(struct arena *arena, int socket, bool has_v6, struct net *out)
 {
+	static const struct {
+		const char *guest, *gateway;
+		uint8_t length;
+	} kinds[] = { { guest_address, gateway_address, 24 },
+		      { guest_address6, gateway_address6, 64 } };
 	struct net_interface *one = &out->interfaces[out->interface_count++];
+	const size_t count = has_v6 ? 2 : 1;
 	struct resolver host = { 0 };
 
 	*one = (struct net_interface){ .name = "eth0",
@@ -224,19 +279,20 @@ static void describe(struct arena *arena, int socket, struct net *out)
 				       .stream = true,
 				       .queue_count = 1,
 				       .tap_fds = { socket },
-				       .address_count = 1,
-				       .route_count = 1,
-				       .neighbour_count = 1 };
-	one->addresses = arena_alloc(arena, sizeof *one->addresses);
-	one->routes = arena_alloc(arena, sizeof *one->routes);
-	one->neighbours = arena_alloc(arena, sizeof *one->neighbours);
+				       .address_count = count,
+				       .route_count = count,
+				       .neighbour_count = count };
+	one->addresses = arena_alloc(arena, count * sizeof *one->addresses);
+	one->routes = arena_alloc(arena, count * sizeof *one->routes);
+	one->neighbours = arena_alloc(arena, count * sizeof *one->neighbours);
 	(void)ip_parse_mac(guest_mac, one->mac);
-	(void)ip_parse(guest_address, &one->addresses->ip);
-	one->addresses->length = 24;
-	(void)ip_parse(gateway_address, &one->routes->gateway);
-	one->neighbours->ip = one->routes->gateway;
-	(void)ip_parse_mac(gateway_mac, one->neighbours->mac);
-
+	for (size_t i = 0; i < count; i++) {
+		(void)ip_parse(kinds[i].guest, &one->addresses[i].ip);
+		one->addresses[i].length = kinds[i].length;
+		(void)ip_parse(kinds[i].gateway, &one->routes[i].gateway);
+		one->neighbours[i].ip = one->routes[i].gateway;
+		(void)ip_parse_mac(gateway_mac, one->neighbours[i].mac);
+	}
 	resolver_read_host(arena, &host);
 	texts_add(arena, &out->dns, resolver_address);
 	out->dns_search = host.search;
@@ -262,6 +318,7 @@ int passt_open(const struct net_request *request, struct arena *arena, struct ne
 {
 	own_fd ours = -EBADF;
 	own_fd theirs = -EBADF;
+	const bool has_v6 = host_has_v6();
 	int ends[2], r = check(request, err);
 
 	if (r < 0)
@@ -271,10 +328,10 @@ int passt_open(const struct net_request *request, struct arena *arena, struct ne
 		return error_set(err, r, "a socket to passt: %s", sys_text(r));
 	ours = ends[0];
 	theirs = ends[1];
-	r = run(request, arena, theirs, err);
+	r = run(request, arena, theirs, has_v6, err);
 	if (r == 0)
 		r = introduce(ours, err);
 	if (r == 0)
-		describe(arena, take_fd(&ours), out);
+		describe(arena, take_fd(&ours), has_v6, out);
 	return r;
 }

@@ -6,6 +6,7 @@
 cd "$work" || exit 1
 make_outside
 ip route add default via 192.0.2.2 2>/dev/null # passt serves a host that has a default route
+ip -6 route add default via 2001:db8::2 2>/dev/null
 chmod 666 /dev/kvm
 mkdir home
 chown -R 65534:65534 home
@@ -18,13 +19,15 @@ run() { user timeout 700 katavm run --timeout 600 "$@"; }
 observe run "$image" sh -c '
 	mkfifo /f
 	echo "tcp $(nc -w 20 192.0.2.2 7000 <>/f)"
+	echo "six $(nc -w 20 2001:db8::2 7000 <>/f)"
 	echo "name $(nc -w 20 service.test 7000 <>/f)"
 	ip -o -4 addr show eth0; ip link show eth0; ip route'
 has() { # NAME REGEX
 	if grep -qE -- "$2" <<<"$output"; then pass "$1"; else { echo "wanted $2"; seen; } | fail "$1"; fi
 }
 has "the outside is reached, as this host" '^tcp 192\.0\.2\.1$'
-has "names are asked of the host's server" '^name 192\.0\.2\.1$'
+has "and over IPv6" '^six 2001:db8::1$'
+has "names are asked of the host's server" '^name (192\.0\.2\.1|2001:db8::1)$'
 has "an address of its own" 'inet 10\.143\.0\.15/24'
 has "frames of 64 KiB" 'mtu 65520 '
 if pgrep -x 'passt(\.avx2)?' >/dev/null; then fail "passt ends with its container" </dev/null; else pass "passt ends with its container"; fi
@@ -82,6 +85,10 @@ server=$!
 until ss -ltn | grep -q :7071; do sleep 0.1; done
 expect_failure "a port that is taken" 125 '7071' run -p 127.0.0.1:7071:70 "$image" true
 kill $server
+ip -6 route del default
+expect_failure "a port of IPv6 where there is none" 125 'no route for IPv6' run -p '[::1]:7072:70' "$image" true
+expect_match "the others are served" '^inet 10.143.0.15/24$' \
+	run "$image" sh -c 'ip -o addr show eth0 | grep -o "inet6* [^f][^ ]*"'
 expect_failure "a network of katavm's needs root" 125 'the network "mine" needs root' run --network mine "$image" true
 expect_failure "and an address on it" 125 'need root' run --ip 10.143.0.77 "$image" true
 mkfifo hold
