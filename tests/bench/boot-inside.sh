@@ -9,27 +9,31 @@ mount -t tmpfs bench /mnt
 mkdir -p $root/etc $root/run $root/tmp $root/dev $root/proc $root/sys $root/usr/share $root/usr/lib
 cp -r "$out" $root/out
 cp -r --sparse=always /results/store /results/peer.cpio /results/elapsed $root/
-qemu=$(command -v qemu-system-x86_64)
+qemu=$(command -v qemu-system-x86_64) nft=$(readlink -f /usr/sbin/nft)
 {
 	ldd "$out/bin/katavm" || true # it may be a static program
 	ldd "$qemu"
+	ldd "$nft"
 } | grep -o '/[^ ]*' | sort -u | xargs cp -L --parents -t $root
-cp -L --parents "$qemu" /usr/lib/*/qemu/accel-*.so /etc/ld.so.cache -t $root
+cp -L --parents "$qemu" "$nft" /usr/lib/*/qemu/accel-*.so /etc/ld.so.cache -t $root
 cp -rL /usr/share/qemu /usr/share/seabios $root/usr/share/
 for dir in dev proc sys; do mount --rbind /$dir $root/$dir; done
 
 # In memory, and when nothing is left of what ran before: what a VM's teardown takes is not the next one's time.
 run() {
-	while pgrep -x katavm-vmm || pgrep -x qemu-system-x86; do sleep 0.1; done >/dev/null
+	while pgrep -x katavm-vmm || pgrep -x qemu-system-x86 || pgrep -x nft; do sleep 0.1; done >/dev/null
 	sleep 0.5
 	chroot $root "$@"
 }
 
-katavm="/out/bin/katavm --root /store run --rm -q --network none"
+start="/out/bin/katavm --root /store run --rm -q"
+katavm="$start --network none"
 run=0
 while [ "$run" -le "$runs" ]; do
 	# shellcheck disable=SC2086
 	run /elapsed $katavm "$image" /bin/true 2>"/mnt/total.$run" || { cat "/mnt/total.$run"; exit 1; }
+	# shellcheck disable=SC2086
+	run /elapsed $start --network default "$image" /bin/true 2>"/mnt/network.$run" || { cat "/mnt/network.$run"; exit 1; }
 	# shellcheck disable=SC2086 # the trace has a cost of its own, so the whole is timed without it
 	run $katavm --trace "/tmp/trace.$run" "$image" /bin/true
 	run=$((run + 1))
@@ -37,7 +41,9 @@ done
 run=1
 while [ "$run" -le "$runs" ]; do # the first run only warmed up
 	cat "$root/tmp/trace.$run" >"/results/trace.$run"
-	printf '{"stage":"total","ns":%s}\n' "$(tail -n 1 "/mnt/total.$run")" >>"/results/trace.$run"
+	for what in total network; do
+		printf '{"stage":"%s","ns":%s}\n' $what "$(tail -n 1 "/mnt/$what.$run")"
+	done >>"/results/trace.$run"
 	run=$((run + 1))
 done
 

@@ -23,6 +23,7 @@ function finish_run(   i) {
 	add("process_start_ims", at["process_exec"] - at["katavm_start"])
 	add("exit_seen_ims", at["exit_seen"] - at["katavm_start"])
 	add("run_total_ims", at["total"])
+	add("run_network_ims", at["network"])
 	for (i in count) counts[i] = counts[i] " " count[i]
 	delete at
 	delete count
@@ -42,6 +43,7 @@ END {
 	row("process_start_ims", "katavm started -> container process's first instruction", median(times["process_start_ims"]), "%.2f")
 	row("exit_seen_ims", "katavm started -> exit status known", median(times["exit_seen_ims"]), "%.2f")
 	row("run_total_ims", "katavm started -> ended, seen by its caller", median(times["run_total_ims"]), "%.2f")
+	row("run_network_ims", "the same on the default network", median(times["run_network_ims"]), "%.2f")
 	row("exits_to_hello", "user-space exits, kernel entry -> agent connected", median(counts["exits_to_hello"]), "%d")
 	row("vmm_private_kib", "memory of the VMM beyond guest RAM", median(counts["vmm_private_kib"]), "%d")
 	row("guest_touched_kib", "guest memory in use at agent connected", median(counts["guest_touched_kib"]), "%d")
