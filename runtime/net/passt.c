@@ -137,12 +137,12 @@ static void add_all(struct arguments *arguments, const struct child *child, cons
 	const char *const six[] = { "--address",      guest_address6, "--gateway",
 				    gateway_address6, "--no-dhcpv6",  "--no-ra" };
 
+	for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
+		add(arguments, list[i]);
 	for (size_t i = 0; child->has_v6 && i < sizeof six / sizeof six[0]; i++)
 		add(arguments, six[i]);
 	if (!child->has_v6)
 		add(arguments, "--ipv4-only");
-	for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
-		add(arguments, list[i]);
 }
 
 static void add_port(struct arguments *arguments, const struct lease_port *port,
