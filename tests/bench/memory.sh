@@ -6,5 +6,4 @@ set -euo pipefail
 . "$(dirname "$0")/lib/frame.sh"
 bench_arguments memory "$@"
 bench_guest "$bench_lib/memory-guest"
-# shellcheck disable=SC2119 # it has none
-bench_measure
+bench_measure "$rounds"

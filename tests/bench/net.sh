@@ -8,5 +8,4 @@ set -euo pipefail
 bench_arguments net "$@"
 gcc -O2 -static -o "$KATAVM_RESULTS/net_rr" "$top/tests/bench/net_rr.c"
 bench_guest "$bench_lib/net-guest" iperf3 "$KATAVM_RESULTS/net_rr"
-# shellcheck disable=SC2119 # in exact mode
-bench_measure
+bench_measure "$rounds"

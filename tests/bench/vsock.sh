@@ -8,5 +8,4 @@ set -euo pipefail
 bench_arguments vsock --parallel --rounds 3 "$@"
 gcc -O2 -static -o "$KATAVM_RESULTS/vsock_talk" "$bench_lib/vsock_talk.c"
 PATH=$KATAVM_RESULTS:$PATH bench_guest "$bench_lib/vsock-guest" vsock_talk
-# shellcheck disable=SC2119 # it has none
-bench_measure
+bench_measure "$rounds"

@@ -33,7 +33,7 @@ inside_prepare() {
 kvm_counters() {
 	local name vm value
 	vm=$(echo /sys/kernel/debug/kvm/[0-9]*)
-	for name in exits irq_injections mmio_exits io_exits halt_exits; do
+	for name in exits irq_injections mmio_exits io_exits halt_exits insn_emulation pf_taken pf_fixed irq_exits irq_window_exits signal_exits; do
 		value=
 		read -r value 2>/dev/null <"$vm/$name" || true
 		printf ' %s=%s' "$name" "$value"
