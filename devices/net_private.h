@@ -5,7 +5,8 @@
  *   net_receive.c  packets to the guest
  *   net_stream.c   frames on a stream socket, in place of a tap's packets
  *   net_control.c  the control queue
- *   net_limit.c    rate limits */
+ *   net_limit.c    rate limits
+ *   net_vhost.c    vhost-net, in the place of net_send.c and net_receive.c */
 #include "devices/hostfd.h"
 #include "devices/io.h"
 #include "devices/virtio_net.h"
@@ -108,6 +109,11 @@ struct net_limit {
 	struct net *net;
 };
 
+struct net_vhost {
+	struct io_op timer, error;
+	int error_fd; /* the kernel signals it when the guest breaks the rules */
+};
+
 struct net {
 	struct virtio_device device; /* first: the transport gives it back */
 	struct virtio_type type;     /* how many queues differs */
@@ -120,6 +126,7 @@ struct net {
 	struct chain chain, command; /* the packet, the command being looked at */
 	struct net_limit send_limit, receive_limit;
 	struct net_stream stream; /* with setup.is_stream */
+	struct net_vhost vhost;   /* with setup.is_vhost */
 	struct net_send sends[VIRTIO_NET_MAX_PAIRS];
 	struct net_receive receives[VIRTIO_NET_MAX_PAIRS];
 };
@@ -145,6 +152,19 @@ void net_set_mac(struct net *net, const uint8_t mac[VIRTIO_NET_MAC_SIZE]);
 void net_announced(struct net *net);
 /* Pairs 0..count-1 work, the others do nothing. */
 void net_set_pairs(struct net *net, unsigned count);
+
+/* 0, or why the host's interface is not there any more. */
+int net_tap_is_there(const struct net *net);
+
+/* ---- net_vhost.c ---- */
+
+int net_vhost_init(struct net *net);
+void net_vhost_finish(struct net *net);
+/* At DRIVER_OK: packets flow, if the link is up. */
+int net_vhost_start(struct net *net);
+/* Nothing of the guest's memory is in use any more. */
+void net_vhost_stop(struct net *net);
+void net_vhost_set_link(struct net *net, bool up);
 
 /* ---- net_send.c ---- */
 

@@ -263,8 +263,8 @@ void net_receive_start(struct net_receive *receive)
 {
 	const struct net *net = receive->net;
 
-	if (io_is_busy(&receive->op) || !net->is_up || receive->queue / 2 >= net->active_pairs ||
-	    net->device.queues[receive->queue].size == 0)
+	if (net->setup.is_vhost || io_is_busy(&receive->op) || !net->is_up ||
+	    receive->queue / 2 >= net->active_pairs || net->device.queues[receive->queue].size == 0)
 		return;
 	if (!net->setup.is_stream)
 		read_on(receive);

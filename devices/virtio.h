@@ -29,7 +29,8 @@ struct virtio_type {
 	uint32_t id;
 	uint16_t queue_count;
 	uint16_t queue_size; /* the most a driver may use */
-	bool is_elsewhere;   /* another process has kicks, queues and interrupt once activated */
+	bool is_elsewhere;   /* another process, or the host's kernel, has kicks, queues and
+				interrupt once activated */
 	/* None of the verbs may block, except quiesce for a disk. NULL where a device has nothing
 	 * to do, but notify. */
 	int (*activate)(
@@ -60,6 +61,8 @@ struct virtio_device {
 	bool active;              /* between activate and quiesce */
 	struct virtqueue queues[VIRTIO_MAX_QUEUES];
 	struct virtqueue_layout layouts[VIRTIO_MAX_QUEUES]; /* as the driver set them up */
+	uint32_t queues_here; /* with is_elsewhere: those that are ours all the same, a bit each;
+				 set by activate */
 	uint32_t interrupt_status;  /* atomic: vCPU threads read and acknowledge it */
 	uint32_t needs_reset;       /* atomic: the guest broke the rules */
 	uint32_t config_generation; /* atomic */

@@ -123,8 +123,9 @@ static void activate_call(void *argument)
 		virtio_break(device, "cannot be activated");
 		return;
 	}
-	for (unsigned i = 0; !device->type->is_elsewhere && i < device->type->queue_count; i++)
-		io_watch(mmio->io, &mmio->kicks[i].op, device->kick_fds[i], kicked);
+	for (unsigned i = 0; i < device->type->queue_count; i++)
+		if (!device->type->is_elsewhere || (device->queues_here >> i & 1))
+			io_watch(mmio->io, &mmio->kicks[i].op, device->kick_fds[i], kicked);
 }
 
 struct config_write {

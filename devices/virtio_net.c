@@ -60,6 +60,13 @@ void net_set_guest_offloads(struct net *net, uint64_t features)
 	(void)set_offloads(net, flags);
 }
 
+int net_tap_is_there(const struct net *net)
+{
+	struct ifreq request = { 0 };
+
+	return sys_ioctl(net->setup.fds[0], TUNGETIFF, &request);
+}
+
 static void attach_queue(const struct net *net, unsigned pair, bool attached)
 {
 	struct ifreq request = { .ifr_flags =
@@ -125,6 +132,10 @@ void virtio_net_set_link(struct virtio_device *device, bool up)
 	net->is_up = up;
 	net->is_announcing = up && net_has(net, VIRTIO_NET_F_GUEST_ANNOUNCE);
 	update_status(net);
+	if (net->setup.is_vhost) {
+		net_vhost_set_link(net, up);
+		return;
+	}
 	for (unsigned pair = 0; pair < net->active_pairs; pair++)
 		if (!up)
 			net_receive_stop(&net->receives[pair]);
@@ -151,6 +162,9 @@ static int activate(struct virtio_device *device)
 
 	net->is_mergeable = net_has(net, VIRTIO_NET_F_MRG_RXBUF);
 	net_set_guest_offloads(net, device->driver_features);
+	device->queues_here = UINT32_C(1) << control_queue(net);
+	if (net->setup.is_vhost)
+		return net_vhost_start(net);
 	for (unsigned pair = 0; pair < net->active_pairs; pair++)
 		net_receive_start(&net->receives[pair]);
 	return 0;
@@ -174,6 +188,8 @@ static void quiesce(struct virtio_device *device)
 {
 	struct net *net = net_of(device);
 
+	if (net->setup.is_vhost)
+		net_vhost_stop(net);
 	net_limit_stop(&net->send_limit);
 	net_limit_stop(&net->receive_limit);
 	for (unsigned pair = 0; pair < net->setup.pair_count; pair++) {
@@ -191,6 +207,7 @@ static void finish(struct net *net)
 		net_send_finish(&net->sends[pair]);
 	}
 	net_stream_finish(net);
+	net_vhost_finish(net);
 	free(net);
 }
 
@@ -200,6 +217,8 @@ static void destroy(struct virtio_device *device)
 
 	for (unsigned pair = 0; pair < net->setup.pair_count; pair++)
 		close_fd(&net->setup.fds[pair]);
+	for (unsigned pair = 0; net->setup.is_vhost && pair < net->setup.pair_count; pair++)
+		close_fd(&net->setup.vhost_fds[pair]);
 	finish(net);
 }
 
@@ -281,10 +300,13 @@ static int prepare(struct net *net)
 	}
 	if (r == 0 && net->setup.is_stream)
 		r = net_stream_init(net);
+	if (r == 0 && net->setup.is_vhost)
+		r = net_vhost_init(net);
 	if (r < 0)
 		return r;
 	net->type = type;
 	net->type.queue_count = (uint16_t)(2 * pairs + 1);
+	net->type.is_elsewhere = net->setup.is_vhost;
 	virtio_device_init(&net->device, &net->type);
 	net->device.features = features_of(net, net->is_tap && set_offloads(net, uso) == 0);
 	net->is_up = true;
@@ -311,6 +333,7 @@ int virtio_net_create(const struct virtio_net_setup *config, struct virtio_devic
 	if (!net)
 		return -ENOMEM;
 	net->setup = *config;
+	net->vhost.error_fd = -EBADF;
 	net_limit_init(net);
 	r = prepare(net);
 	if (r < 0) {

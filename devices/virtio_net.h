@@ -19,12 +19,17 @@ struct virtio_net_setup {
 	/* The one descriptor is a stream socket with frames, each behind its length in four bytes,
 	 * the highest first, and without packet headers: passt's. There are no offloads then. */
 	bool is_stream;
+	/* The host's kernel moves the packets: each pair's descriptor of /dev/vhost-net, of which
+	 * ownership passes on success. On taps only, and without limits. */
+	bool is_vhost;
+	int vhost_fds[VIRTIO_NET_MAX_PAIRS];
 	/* A packet is one operation, and its bytes are counted without its packet header. Segments
 	 * that the host's kernel is to cut up are one packet. For all pairs together. */
 	struct rate_limit_config send_limit, receive_limit; /* send: what the guest sends */
 };
 
-/* -EINVAL: no tap with packet headers, or several pairs on a stream. Offloads are those the host's
+/* -EINVAL: no tap with packet headers, several pairs on a stream, vhost with what it cannot do.
+ * -EOPNOTSUPP: this kernel's vhost-net does less than is needed. Offloads are those the host's
  * tap knows; the driver chooses among them. */
 int virtio_net_create(const struct virtio_net_setup *config, struct virtio_device **out);
 
@@ -33,6 +38,9 @@ int virtio_net_create(const struct virtio_net_setup *config, struct virtio_devic
  * driver is asked to announce itself (5.1.6.5.4). */
 void virtio_net_set_link(struct virtio_device *device, bool up);
 
-/* On the device thread. */
+/* On the device thread: guest memory has grown. */
+void virtio_net_memory_changed(struct virtio_device *device);
+
+/* On the device thread; not with vhost. */
 void virtio_net_set_limits(struct virtio_device *device, const struct rate_limit_config *send,
 			   const struct rate_limit_config *receive);

@@ -110,6 +110,7 @@ static void add_nets(const struct net *net, const struct interface_options *opti
 		to->pair_count = (unsigned)from->queue_count;
 		to->mtu = (uint16_t)from->mtu;
 		to->stream = from->stream;
+		to->vhost = options->vhost;
 		to->send_rate = options->send;
 		to->receive_rate = options->receive;
 		(void)memcpy(to->mac, from->mac, sizeof to->mac);

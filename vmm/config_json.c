@@ -212,6 +212,7 @@ static const struct key net_keys[] = {
 	{ "mac", read_text, FIELD(config_net, mac), 0, 0 },
 	{ "mtu", read_number, FIELD(config_net, mtu), 68, 65535 },
 	{ "queues", read_number, FIELD(config_net, queues), 1, VMM_MAX_NET_PAIRS },
+	{ "vhost", read_bool, FIELD(config_net, vhost), 0, 0 },
 	{ "send_rate", read_rate, FIELD(config_net, send_rate), 0, 0 },
 	{ "receive_rate", read_rate, FIELD(config_net, receive_rate), 0, 0 },
 	{ 0 },

@@ -25,6 +25,7 @@ struct config_net {
 	unsigned mtu, queues;
 	uint8_t address[VMM_MAC_SIZE]; /* what mac says */
 	struct vmm_rate send_rate, receive_rate;
+	bool vhost;
 };
 
 struct config_share {

@@ -43,9 +43,10 @@ static size_t net_fd_count(const struct control_start *start)
 
 	for (uint32_t i = 0; i < start->net_count && i < VMM_MAX_NETS; i++) {
 		if (start->nets[i].pair_count == 0 ||
-		    start->nets[i].pair_count > VMM_MAX_NET_PAIRS || start->nets[i].stream > 1)
+		    start->nets[i].pair_count > VMM_MAX_NET_PAIRS || start->nets[i].stream > 1 ||
+		    start->nets[i].vhost > 1)
 			return 0;
-		sum += start->nets[i].pair_count;
+		sum += start->nets[i].pair_count * (1U + start->nets[i].vhost);
 	}
 	return sum;
 }
@@ -200,12 +201,15 @@ static size_t pack_nets(const struct vmm_config *config, struct control_start *s
 
 		start->nets[i].mtu = net->mtu;
 		start->nets[i].stream = net->stream;
+		start->nets[i].vhost = net->vhost;
 		start->nets[i].send_rate = net->send_rate;
 		start->nets[i].receive_rate = net->receive_rate;
 		start->nets[i].pair_count = (uint8_t)net->pair_count;
 		memcpy(start->nets[i].mac, net->mac, VMM_MAC_SIZE);
 		for (unsigned pair = 0; pair < net->pair_count; pair++)
 			fds[count++] = net->fds[pair];
+		for (unsigned pair = 0; net->vhost && pair < net->pair_count; pair++)
+			fds[count++] = net->vhost_fds[pair];
 	}
 	return count;
 }
@@ -220,12 +224,15 @@ static size_t unpack_nets(const struct control_start *start, const int *fds, str
 
 		net->mtu = start->nets[i].mtu;
 		net->stream = start->nets[i].stream;
+		net->vhost = start->nets[i].vhost;
 		net->send_rate = start->nets[i].send_rate;
 		net->receive_rate = start->nets[i].receive_rate;
 		net->pair_count = start->nets[i].pair_count;
 		memcpy(net->mac, start->nets[i].mac, VMM_MAC_SIZE);
 		for (unsigned pair = 0; pair < net->pair_count; pair++)
 			net->fds[pair] = fds[count++];
+		for (unsigned pair = 0; net->vhost && pair < net->pair_count; pair++)
+			net->vhost_fds[pair] = fds[count++];
 	}
 	return count;
 }

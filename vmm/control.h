@@ -41,7 +41,7 @@ struct control_start {
 	struct {
 		struct vmm_rate send_rate, receive_rate;
 		uint16_t mtu;
-		uint8_t stream, pair_count, mac[VMM_MAC_SIZE];
+		uint8_t stream, vhost, pair_count, mac[VMM_MAC_SIZE];
 	} nets[VMM_MAX_NETS];
 	uint32_t share_count; /* with the socket to their server, if any */
 	char share_tags[VMM_MAX_SHARES][VMM_TAG_SIZE];

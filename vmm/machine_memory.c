@@ -2,6 +2,7 @@
 #include "base/sys.h"
 #include "devices/virtio_balloon.h"
 #include "devices/virtio_mem.h"
+#include "devices/virtio_net.h"
 #include "vmm/machine_private.h"
 
 static void on_release(void *context, const struct iovec *range)
@@ -77,6 +78,8 @@ static int set_more(struct machine *machine, uint64_t size, struct error *err)
 	r = memory_grow(memory, machine->vm_fd, round_up(size, MEMORY_STEP), err);
 	if (r == 0 && machine->shares && memory->more_size > 0)
 		r = machine_grow_shares(machine, err); /* before the guest has any of it */
+	for (unsigned i = 0; r == 0 && i < machine->vhost_net_count; i++)
+		virtio_net_memory_changed(machine->vhost_nets[i]);
 	if (r == 0)
 		virtio_mem_request(machine->mem, memory->more_size,
 				   round_up(size, VIRTIO_MEM_BLOCK));

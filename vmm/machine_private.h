@@ -31,7 +31,9 @@ struct machine {
 	struct virtio_device *vsock;   /* owned by its slot's transport */
 	struct virtio_device *balloon; /* as vsock; NULL with huge pages */
 	struct virtio_device *mem;     /* as vsock; NULL when memory cannot grow */
-	struct arch_platform platform; /* under platform_lock */
+	unsigned vhost_net_count;
+	struct virtio_device *vhost_nets[VMM_MAX_NETS]; /* as vsock */
+	struct arch_platform platform;                  /* under platform_lock */
 	pthread_mutex_t platform_lock;
 	uint64_t entered_ns;
 	unsigned running; /* atomic: vCPU threads */

@@ -5,6 +5,7 @@
 #include "vmm/kvm.h"
 #include "vmm/share.h"
 #include "vmm/spawn.h"
+#include "vmm/vhost.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -74,7 +75,7 @@ static int start_vm(struct vmm *vmm, const struct vmm_config *config, struct err
 	return 0;
 }
 
-int vmm_start(struct vmm *vmm, const struct vmm_config *config, struct error *err)
+static int start_with_shares(struct vmm *vmm, const struct vmm_config *config, struct error *err)
 {
 	struct vmm_config with_shares;
 	own_fd socket = -EBADF;
@@ -91,6 +92,18 @@ int vmm_start(struct vmm *vmm, const struct vmm_config *config, struct error *er
 	with_shares = *config;
 	with_shares.share_socket = socket;
 	return start_vm(vmm, &with_shares, err);
+}
+
+int vmm_start(struct vmm *vmm, const struct vmm_config *config, struct error *err)
+{
+	struct vmm_config with_vhost;
+	int r = vhost_open(config, &with_vhost, err);
+
+	if (r < 0)
+		return r;
+	r = start_with_shares(vmm, &with_vhost, err);
+	vhost_close(&with_vhost);
+	return r;
 }
 
 int vmm_create(struct vmm **out, struct error *err)

@@ -110,6 +110,7 @@ static int open_nets(const struct config_json *from, struct vmm_config *to, stru
 		struct vmm_net *out = &to->nets[i];
 
 		out->mtu = (uint16_t)net->mtu;
+		out->vhost = net->vhost;
 		out->send_rate = net->send_rate;
 		out->receive_rate = net->receive_rate;
 		memcpy(out->mac, net->address, sizeof out->mac);
@@ -302,7 +303,7 @@ static int usage(FILE *out, int status)
 	    "              \"rate\": {\"bytes\": 0, \"operations\": 0}}],\n"
 	    "   \"spare_slots\": 0, \"control\": \"vm.sock\",\n"
 	    "   \"net\": [{\"tap\": \"tap0\", \"mac\": \"02:00:00:00:00:01\", \"mtu\": 1500, "
-	    "\"queues\": 1,\n"
+	    "\"queues\": 1, \"vhost\": false,\n"
 	    "            \"send_rate\": {\"bytes\": 0}, \"receive_rate\": {\"operations\": 0}}],\n"
 	    "   \"shares\": [{\"path\": \"/srv\", \"tag\": \"srv\", \"readonly\": false, "
 	    "\"cache\": \"auto\"}],\n"

@@ -51,6 +51,9 @@ struct vmm_net {             /* a network interface of the guest; in the guest's
 	bool stream; /* the one descriptor is a stream socket with frames, each behind its length in
 			four bytes: passt's */
 	struct vmm_rate send_rate, receive_rate; /* of packets; send: what the guest sends */
+	bool vhost; /* the host's kernel moves the packets (/dev/vhost-net): of a tap, without
+		       rates */
+	int vhost_fds[VMM_MAX_NET_PAIRS]; /* set by vmm_start */
 };
 
 enum vmm_cache {

@@ -70,6 +70,10 @@ static int set_option(const char *word, size_t size, struct interface_options *o
 	size_t name_size = equals ? (size_t)(equals - word) : size;
 	char value[VALUE_SIZE];
 
+	if (strlen("vhost") == size && strncmp("vhost", word, size) == 0) {
+		out->vhost = true;
+		return 0;
+	}
 	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
 		if (strlen(table[i].name) != name_size ||
 		    strncmp(table[i].name, word, name_size) != 0)
@@ -83,7 +87,7 @@ static int set_option(const char *word, size_t size, struct interface_options *o
 	}
 	return error_set(
 	    err, -EINVAL,
-	    "--network: \"%.*s\" is none of rate=BYTES[:BURST], packets=NUMBER[:BURST] "
+	    "--network: \"%.*s\" is none of vhost, rate=BYTES[:BURST], packets=NUMBER[:BURST] "
 	    "and the same with send- or receive- in front",
 	    (int)(size < 60 ? size : 60), word);
 }

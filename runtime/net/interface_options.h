@@ -5,10 +5,13 @@
 /* What --network says behind the network's name, about each interface that the container gets. */
 struct interface_options {
 	struct vmm_rate send, receive; /* seen from the container */
+	bool vhost;
 };
 
 /* OPTION[,OPTION...] of
  *	rate=BYTES[:BURST], send-rate=, receive-rate=           a second
  *	packets=NUMBER[:BURST], send-packets=, receive-packets=
- * where the ones without a direction are for each of both. -EINVAL: err quotes what is wrong. */
+ * where the ones without a direction are for each of both, and
+ *	vhost
+ * -EINVAL: err quotes what is wrong. */
 int interface_options_parse(const char *text, struct interface_options *out, struct error *err);

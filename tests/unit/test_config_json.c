@@ -30,7 +30,8 @@ Test(config_json, most)
 			   "\"rate\":{\"bytes\":1048576,\"operations_burst\":7}}],"
 			   "\"net\":[{\"tap\":\"t0\",\"mac\":\"02:00:00:00:0a:FF\",\"mtu\":1400,"
 			   "\"queues\":4,\"send_rate\":{\"bytes\":9,\"bytes_burst\":8},"
-			   "\"receive_rate\":{\"operations\":7}},{\"tap\":\"t1\",\"mac\":\"02:00:"
+			   "\"receive_rate\":{\"operations\":7},\"vhost\":true},{\"tap\":\"t1\","
+			   "\"mac\":\"02:00:"
 			   "00:00:00:01\"}],"
 			   "\"vsock\":{\"listen\":[{\"port\":5,\"path\":\"l\"}],"
 			   "\"connect\":[{\"port\":1024,\"path\":\"c\"}]}}"),
@@ -50,6 +51,7 @@ Test(config_json, most)
 	cr_assert_eq(config.nets[0].send_rate.bytes, 9);
 	cr_assert_eq(config.nets[0].send_rate.bytes_burst, 8);
 	cr_assert_eq(config.nets[0].receive_rate.operations, 7);
+	cr_assert(config.nets[0].vhost && !config.nets[1].vhost);
 	cr_assert_eq(config.nets[1].queues, 1);
 	cr_assert_eq(config.nets[1].mtu, 0);
 	cr_assert_eq(config.listen[0].port, 5);

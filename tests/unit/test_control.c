@@ -51,6 +51,12 @@ Test(control, start_with_interfaces)
 	message.body.start.nets[1].pair_count = 1;
 	cr_assert_eq(parse(&message, START_SIZE, 7), 0);
 	cr_assert_eq(parse(&message, START_SIZE, 6), -EPROTO);
+	message.body.start.nets[0].vhost = 1;
+	cr_assert_eq(parse(&message, START_SIZE, 11), 0);
+	cr_assert_eq(parse(&message, START_SIZE, 7), -EPROTO);
+	message.body.start.nets[0].vhost = 2;
+	cr_assert_eq(parse(&message, START_SIZE, 15), -EPROTO);
+	message.body.start.nets[0].vhost = 0;
 	message.body.start.nets[1].pair_count = 5;
 	cr_assert_eq(parse(&message, START_SIZE, 11), -EPROTO);
 	message.body.start.net_count = VMM_MAX_NETS + 1;

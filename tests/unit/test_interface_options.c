@@ -18,6 +18,9 @@ Test(interface_options, both_directions)
 	cr_assert_eq(options.receive.bytes, 10 << 20);
 	cr_assert_eq(options.send.bytes_burst, 0);
 	cr_assert_eq(options.send.operations, 0);
+	cr_assert_not(options.vhost);
+	cr_assert_eq(parse("vhost"), 0);
+	cr_assert(options.vhost);
 }
 
 Test(interface_options, each_its_own)
@@ -42,6 +45,9 @@ Test(interface_options, refused)
 		"rate=",
 		"rate=0",
 		"rate=1m:0",
+		"vhost=1",
+		"vhos",
+		"vhostt",
 		"rate=x",
 		"rate=1m:",
 		"rate=1m:x",
