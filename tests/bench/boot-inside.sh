@@ -6,7 +6,8 @@ set -eu
 out=$1 image=$2 runs=$3
 root=/mnt/root
 mount -t tmpfs bench /mnt
-mkdir -p $root/etc $root/run $root/tmp $root/dev $root/proc $root/sys $root/usr/share $root/usr/lib
+modprobe tun
+mkdir -p $root/etc $root/run $root/tmp $root/dev $root/proc $root/sys $root/usr/share $root/usr/lib $root/var/lib
 cp -r "$out" $root/out
 cp -r --sparse=always /results/store /results/peer.cpio /results/elapsed $root/
 qemu=$(command -v qemu-system-x86_64) nft=$(readlink -f /usr/sbin/nft)
