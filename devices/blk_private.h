@@ -1,5 +1,6 @@
 #pragma once
 #include "devices/io.h"
+#include "devices/kick_batch.h"
 #include "devices/rate_limit.h"
 #include "devices/virtio_blk.h"
 
@@ -43,6 +44,9 @@ struct blk {
 	struct rate_limit limit;
 	struct io_op limit_timer; /* busy: nothing is taken from the queue until it is done */
 	struct chain chain;       /* the request being judged */
+	struct kick_batch batch;
+	bool is_waiting; /* the driver kicks for a full batch only; batch_timer is busy */
+	struct io_op batch_timer;
 	/* slots; memory is touched only as deep as the queue was ever used */
 	unsigned free_count, used_mark;
 	uint16_t free[BLK_QUEUE_SIZE];

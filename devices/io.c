@@ -278,6 +278,11 @@ void io_unpin(struct io *io, int fd)
 		io->engine->pin(io, fd, false);
 }
 
+bool io_has_short_timers(const struct io *io)
+{
+	return io->engine->has_short_timers;
+}
+
 unsigned io_busy_count(const struct io *io)
 {
 	return io->busy_count;

@@ -69,6 +69,9 @@ const char *io_backend_name(const struct io *io);
 void io_pin(struct io *io, int fd);
 void io_unpin(struct io *io, int fd);
 
+/* Timers may be shorter than a millisecond. */
+bool io_has_short_timers(const struct io *io);
+
 /* Operations that are busy: those of the loop's own, too. For statistics. */
 unsigned io_busy_count(const struct io *io);
 

@@ -30,6 +30,7 @@ enum io_state {
 
 struct io_engine {
 	const char *name;
+	bool has_short_timers;
 	int (*open)(struct io *io, const struct io_config *config);
 	void (*close)(struct io *io);
 	/* The operation is IO_PENDING until the engine calls io_finish for it. */

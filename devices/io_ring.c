@@ -262,6 +262,7 @@ static int wait_ring(struct io *io, int timeout_ms)
 
 const struct io_engine io_engine_ring = {
 	.name = "io_uring",
+	.has_short_timers = true,
 	.open = open_ring,
 	.close = close_ring,
 	.start = submit,

@@ -5,6 +5,11 @@
  * A rate limit leaves requests in the queue: the one that cannot go is put back, and nothing is
  * taken until a timer says that it can. The driver notices a slow disk and nothing else.
  *
+ * Requests that are done at once and come one by one are asked for in batches (kick_batch.h). While
+ * the driver waits with its kick, a timer is running; it, or a kick, has the queue looked at. The
+ * kick is asked for late only when nothing is in flight, and the ring is looked at once more after
+ * that, so there is no order of events in which an offered request has neither.
+ *
  * Reset: each busy slot is cancelled or waited for, so no disk request outlives the queue.
  */
 #include "devices/virtio_blk.h"
@@ -54,16 +59,9 @@ static struct blk *blk_of(struct virtio_device *device)
 	return (struct blk *)(void *)device;
 }
 
-static void publish(struct io_deferred *deferred)
-{
-	struct blk *blk = container_of(deferred, struct blk, publish);
-
-	virtio_complete(&blk->device, 0);
-}
-
 /* ---- taking requests ---- */
 
-static void take(struct blk *blk);
+static void take(struct blk *blk, enum kick_batch_look look);
 
 static void limit_passed(struct io_op *op, int result)
 {
@@ -71,7 +69,7 @@ static void limit_passed(struct io_op *op, int result)
 
 	(void)result; /* ended early: the limit was changed */
 	if (blk->device.active && !blk->device.queues[0].broken)
-		take(blk);
+		take(blk, KICK_BATCH_KICKED);
 }
 
 /* False: the chain was put back. */
@@ -90,18 +88,75 @@ static bool may_go(struct blk *blk)
 	return false;
 }
 
-static void take(struct blk *blk)
+static unsigned take_share(struct blk *blk)
 {
 	unsigned served = 0;
 
 	while (served < BLK_QUEUE_SIZE && virtio_pop(&blk->device, 0, &blk->chain)) {
 		if (!may_go(blk))
-			return;
+			return served;
 		blk_serve(blk);
 		served++;
 	}
 	if (served == BLK_QUEUE_SIZE) /* others want the thread too */
 		virtio_again(&blk->device, 0);
+	return served;
+}
+
+static void take(struct blk *blk, enum kick_batch_look look)
+{
+	unsigned busy = BLK_QUEUE_SIZE - blk->free_count, served = take_share(blk);
+
+	if (!blk->is_waiting) {
+		if (served > 0)
+			kick_batch_took(&blk->batch, busy + served);
+		return;
+	}
+	if (served == 0 && look == KICK_BATCH_KICKED) { /* for what was taken before */
+		if (virtqueue_enable_late_kick(&blk->device.queues[0], blk->batch.size))
+			virtio_again(&blk->device, 0);
+		return;
+	}
+	blk->is_waiting = false;
+	kick_batch_waited(&blk->batch, served, look);
+	io_cancel(&blk->batch_timer);
+}
+
+static void batch_timed_out(struct io_op *op, int result)
+{
+	struct blk *blk = container_of(op, struct blk, batch_timer);
+
+	if (result == 0 && blk->is_waiting && !blk->device.queues[0].broken)
+		take(blk, KICK_BATCH_TIMED_OUT);
+}
+
+/* Nothing is on its way to or from the disk, so that only the driver can have something to do. */
+static bool may_wait(const struct blk *blk)
+{
+	return blk->batch.size > 1 && blk->free_count == BLK_QUEUE_SIZE &&
+	       blk->device.queues[0].event_index && !blk->device.queues[0].broken &&
+	       !rate_limit_is_on(&blk->limit) && !io_is_busy(&blk->batch_timer) &&
+	       io_has_short_timers(blk->device.io);
+}
+
+static void wait_for_batch(struct blk *blk)
+{
+	if (virtqueue_enable_late_kick(&blk->device.queues[0], blk->batch.size)) {
+		virtio_again(&blk->device, 0); /* whose kick nobody sends now */
+		return;
+	}
+	blk->is_waiting = true;
+	io_timer(blk->device.io, &blk->batch_timer, KICK_BATCH_WAIT_NS, batch_timed_out);
+}
+
+/* The driver is told how to kick before it hears that it can go on. */
+static void publish(struct io_deferred *deferred)
+{
+	struct blk *blk = container_of(deferred, struct blk, publish);
+
+	if (may_wait(blk))
+		wait_for_batch(blk);
+	virtio_complete(&blk->device, 0);
 }
 
 static void notify(struct virtio_device *device, unsigned queue)
@@ -110,7 +165,7 @@ static void notify(struct virtio_device *device, unsigned queue)
 
 	(void)queue;
 	if (!io_is_busy(&blk->limit_timer))
-		take(blk);
+		take(blk, KICK_BATCH_KICKED);
 }
 
 /* ---- life ---- */
@@ -118,6 +173,7 @@ static void notify(struct virtio_device *device, unsigned queue)
 static int activate(struct virtio_device *device)
 {
 	io_pin(device->io, blk_of(device)->fd);
+	kick_batch_init(&blk_of(device)->batch);
 	return 0;
 }
 
@@ -134,6 +190,8 @@ static void quiesce(struct virtio_device *device)
 	struct blk *blk = blk_of(device);
 
 	(void)io_cancel_wait(&blk->limit_timer);
+	(void)io_cancel_wait(&blk->batch_timer);
+	blk->is_waiting = false;
 	for (unsigned i = 0; i < blk->used_mark; i++)
 		io_cancel(&blk->requests[i].op);
 	for (unsigned i = 0; i < blk->used_mark; i++)

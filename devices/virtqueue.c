@@ -234,6 +234,20 @@ bool virtqueue_enable_kicks(struct virtqueue *queue)
 	return gmem_load_acquire16(&queue->avail, RING_INDEX) != queue->next_avail;
 }
 
+bool virtqueue_enable_late_kick(struct virtqueue *queue, uint16_t count)
+{
+	CHECK(queue->event_index && count > 0);
+	if (queue->broken)
+		return false;
+	if (count > queue->size)
+		count = queue->size;
+	/* the driver kicks when its index passes this word (2.7.10) */
+	gmem_store_release16(&queue->used, avail_event(queue),
+			     (uint16_t)(queue->next_avail + count - 1));
+	gmem_full_barrier();
+	return gmem_load_acquire16(&queue->avail, RING_INDEX) != queue->next_avail;
+}
+
 void virtqueue_look(const struct virtqueue *queue, struct virtqueue_view *out)
 {
 	*out = (struct virtqueue_view){ .size = queue->size,

@@ -58,6 +58,11 @@ bool virtqueue_publish(struct virtqueue *queue);
 void virtqueue_disable_kicks(struct virtqueue *queue);
 bool virtqueue_enable_kicks(struct virtqueue *queue);
 
+/* Instead of virtqueue_enable_kicks: a kick is wanted for the last of the next `count` chains
+ * (1 or more), not before; where the queue has room for less, for the last of those. Needs the
+ * event index. True: something waits already, pop on. */
+bool virtqueue_enable_late_kick(struct virtqueue *queue, uint16_t count);
+
 /* The indices of a queue, ours and those in the guest's memory: what tells a lost kick (ring_avail
  * is ahead of next_avail, and nobody works on it) from a lost interrupt (ring_used is ahead of
  * used_event, and the driver sleeps) from requests that do not come back (in_flight). */

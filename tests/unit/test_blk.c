@@ -1,5 +1,6 @@
 #include "base/own.h"
 #include "base/sys.h"
+#include "devices/kick_batch.h"
 #include "devices/virtio_blk.h"
 #include "guest.h"
 #include <fcntl.h>
@@ -419,6 +420,123 @@ Test(blk_truncated, reads_are_errors)
 Test(blk_epoll, truncated)
 {
 	truncated_behind_its_back(IO_BACKEND_EPOLL);
+}
+
+/* ---- batches: kick_batch.h ---- */
+
+enum { BATCH_QUEUE = 16 };
+
+/* As a driver with the event index: kicks when its index passes the device's word. */
+static bool ask_and_kick(uint16_t head, uint64_t sector)
+{
+	uint16_t before = guest.offered[0],
+		 event = __atomic_load_n(&guest_used(0)[2 + 4 * BATCH_QUEUE], __ATOMIC_ACQUIRE);
+
+	ask(head, IN, sector, SECTOR);
+	if ((uint16_t)(guest.offered[0] - event - 1) >= (uint16_t)(guest.offered[0] - before))
+		return false;
+	guest_kick(&guest, 0);
+	return true;
+}
+
+static void one_by_one(unsigned count)
+{
+	while (count-- > 0) {
+		(void)ask_and_kick(0, 1);
+		cr_assert_eq(guest_wait(&guest, 0).id, 0);
+	}
+}
+
+static void open_batches(enum io_backend backend)
+{
+	open_with(false, DISK_SECTORS * SECTOR, backend);
+	cr_assert_eq(guest_start(&guest, FEATURE_FLUSH | UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX),
+		     15);
+	cr_assert_eq(guest.queue_size, BATCH_QUEUE);
+	one_by_one(KICK_BATCH_FIRST_TRIAL);
+}
+
+Test(blk_batch, one_alone_is_not_forgotten)
+{
+	uint64_t kicks = 0;
+
+	open_batches(IO_BACKEND_URING);
+	cr_assert_not(ask_and_kick(0, 1), "the second is to kick");
+	cr_assert_eq(guest_wait(&guest, 0).id, 0);
+	cr_assert_eq(guest_ram[STATUS], 0);
+	kicks = device->stats[0].kicks;
+	one_by_one(KICK_BATCH_FIRST_TRIAL);
+	cr_assert_geq(device->stats[0].kicks, kicks + KICK_BATCH_FIRST_TRIAL - 1,
+		      "it had one at a time, so each is kicked for");
+	finish();
+}
+
+Test(blk_batch, several_are_one_kick)
+{
+	uint64_t kicks;
+
+	open_batches(IO_BACKEND_URING);
+	kicks = device->stats[0].kicks;
+	for (unsigned done = 0; done < 60;) {
+		unsigned offered = 0;
+
+		while (offered < 5 && !ask_and_kick((uint16_t)(offered * 3), offered))
+			offered++;
+		offered += offered < 5;
+		for (unsigned i = 0; i < offered; i++)
+			(void)guest_wait(&guest, 0);
+		done += offered;
+	}
+	cr_assert_lt(device->stats[0].kicks - kicks, 40, "of 60 requests");
+	finish();
+}
+
+Test(blk_batch, reset_while_waiting)
+{
+	open_batches(IO_BACKEND_URING);
+	for (int i = 0; i < 10; i++) {
+		(void)ask_and_kick(0, 1);
+		cr_assert_eq(
+		    guest_start(&guest, FEATURE_FLUSH | UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX),
+		    15);
+		cr_assert_eq(guest_used_index(0), 0);
+		one_by_one(KICK_BATCH_FIRST_TRIAL);
+	}
+	finish();
+}
+
+/* It is the guest who says how large the queue is: a batch that never fits is no trap. */
+Test(blk_batch, queue_of_one_request)
+{
+	open_with(false, DISK_SECTORS * SECTOR, IO_BACKEND_URING);
+	guest.queue_size = 1;
+	cr_assert_eq(guest_start(&guest, FEATURE_FLUSH | UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX),
+		     15);
+	for (unsigned i = 0; i < 3 * KICK_BATCH_FIRST_TRIAL; i++) {
+		guest_set_desc(0, 0, DATA, SECTOR, VRING_DESC_F_INDIRECT, 0);
+		guest_set_desc(0, 1, 0, 0, 0, 0);
+		memset(guest_ram + HEADER, 0, 16);
+		((struct vring_desc *)(void *)(guest_ram + DATA))[0] =
+		    (struct vring_desc){ guest_at(HEADER).value, 16, VRING_DESC_F_NEXT, 1 };
+		((struct vring_desc *)(void *)(guest_ram + DATA))[1] =
+		    (struct vring_desc){ guest_at(STATUS).value, 1, VRING_DESC_F_WRITE, 0 };
+		guest_desc(0)[0].len = 2 * sizeof(struct vring_desc);
+		guest_offer(&guest, 0, 0);
+		guest_kick(&guest, 0);
+		(void)guest_wait(&guest, 0);
+	}
+	finish();
+}
+
+/* Its timers are too coarse. */
+Test(blk_batch, none_with_epoll)
+{
+	open_batches(IO_BACKEND_EPOLL);
+	for (unsigned i = 0; i < 2 * KICK_BATCH_FIRST_TRIAL; i++) {
+		cr_assert(ask_and_kick(0, 1));
+		cr_assert_eq(guest_wait(&guest, 0).id, 0);
+	}
+	finish();
 }
 
 Test(blk_create, wants_a_file_it_can_use)

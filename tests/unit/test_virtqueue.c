@@ -232,6 +232,23 @@ Test(virtqueue, event_index_both_ways)
 	cr_assert(virtqueue_enable_kicks(&queue), "something came in between");
 }
 
+Test(virtqueue, late_kick)
+{
+	const uint16_t *avail_event = &used[2 + 4 * SIZE];
+	struct chain c;
+
+	cr_assert_eq(virtqueue_open(&queue, &mem, &layout, true), 0);
+	desc[0] = (struct vring_desc){ BASE + 0x3000, 4, VRING_DESC_F_WRITE, 0 };
+	offer(0);
+	cr_assert_eq(virtqueue_pop(&queue, &c), 1);
+	cr_assert_not(virtqueue_enable_late_kick(&queue, 3));
+	cr_assert_eq(*avail_event, 3, "passed by the third from here");
+	cr_assert_not(virtqueue_enable_late_kick(&queue, SIZE + 5));
+	cr_assert_eq(*avail_event, SIZE, "there is no room for more");
+	offer(1);
+	cr_assert(virtqueue_enable_late_kick(&queue, 3), "nobody may kick for that one");
+}
+
 Test(virtqueue, kick_flag_without_event_index)
 {
 	virtqueue_disable_kicks(&queue);
