@@ -6,7 +6,8 @@
  * control packets, then data, stream after stream.
  *
  * Data is read straight into the guest's buffers: several chains are popped, their payload areas
- * become one readv, and those not needed are put back.
+ * become one readv, and those not needed are put back. Only a read that did not fill them ends with
+ * poll: the guest's next buffers are filled as soon as it offers them.
  */
 #include "base/container_of.h"
 #include "devices/vsock_private.h"
@@ -279,6 +280,24 @@ static bool send_input(struct stream *stream, uint32_t room)
 	return true;
 }
 
+static size_t sum_of(const struct iovec *segments, unsigned count)
+{
+	size_t sum = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		sum += segments[i].iov_len;
+	return sum;
+}
+
+/* There may be more to read: in turn with the others, without asking poll. */
+static void read_again_later(struct stream *stream)
+{
+	struct stream_list *reading = &stream->vsock->reading;
+
+	TAILQ_REMOVE(reading, stream, in_reading);
+	TAILQ_INSERT_TAIL(reading, stream, in_reading);
+}
+
 /* One read of one stream. False: the guest has no buffers. */
 static bool send_data(struct stream *stream)
 {
@@ -302,7 +321,9 @@ static bool send_data(struct stream *stream)
 		return false;
 	n = hostfd_try_readv(stream->fd, &stream->kind, segments, count);
 	push_batch(stream, chains, n > 0 ? (uint32_t)n : 0);
-	if (n > 0 || n == -EAGAIN) { /* the others first, before there is more */
+	if (n > 0 && (size_t)n == sum_of(segments, count)) {
+		read_again_later(stream);
+	} else if (n > 0 || n == -EAGAIN) {
 		vsock_want_no_read(stream);
 		stream_watch_input(stream);
 	} else if (n == -EOPNOTSUPP) {

@@ -215,6 +215,36 @@ VSOCK_TEST(unbound_port_is_refused)
 	expect_silence();
 }
 
+/* The next read waits for nothing but buffers, and a short one is the last. */
+VSOCK_TEST(much_to_read_is_not_polled_for)
+{
+	enum { ROOM = RX_SIZE - sizeof(struct header), SIZE = RX_BUFFERS * ROOM + 1000 };
+	static uint8_t much[SIZE];
+	size_t done = 0;
+	unsigned idle;
+	int p[2];
+
+	make_sockets(p);
+	connect_guest(p[1], VSOCK_BOTH);
+	guest_turn(&guest);
+	idle = io_busy_count(guest.io);
+	for (size_t i = 0; i < SIZE; i++)
+		much[i] = (uint8_t)(i * 7 + i / 256);
+	cr_assert_eq(write(p[0], much, SIZE), SIZE);
+	guest_turn_until(&guest, guest_used_index(RX) == 1 + RX_BUFFERS);
+	cr_assert_eq(io_busy_count(guest.io), idle - 1, "nobody waits for the descriptor");
+	while (done < SIZE) {
+		struct header header = expect(RW);
+
+		cr_assert_arr_eq(payload, much + done, header.len);
+		done += header.len;
+	}
+	guest_turn_until(&guest, io_busy_count(guest.io) == idle);
+	cr_assert_eq(write(p[0], "more", 4), 4);
+	cr_assert_eq(expect(RW).len, 4);
+	close(p[0]);
+}
+
 VSOCK_TEST(what_the_guest_writes)
 {
 	int p[2];
