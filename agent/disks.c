@@ -16,11 +16,12 @@
 
 #define EXT4_RESIZE _IOW('f', 16, uint64_t) /* EXT4_IOC_RESIZE_FS: to this many blocks */
 
-enum { NAME_SIZE = 32, SECTOR = 512, READAHEAD_SECTORS = 128 };
+enum { NAME_SIZE = DISKS_NAME_SIZE, SECTOR = 512, READAHEAD_SECTORS = 128 };
 
 struct disk {
 	char node[NAME_SIZE]; /* a block device in the agent's own root */
 	uint64_t sectors;
+	struct disks_found found;
 };
 
 /* A one-line file of sysfs. */
@@ -45,17 +46,18 @@ static int read_attribute(int block, const char *disk, const char *name, char *t
 /* Makes the device's node where mounting can find it. Without devtmpfs: nobody else needs it. */
 static int make_node(int block, const char *name, struct disk *out)
 {
+	struct disks_found *found = &out->found;
 	char text[NAME_SIZE];
-	unsigned major_number, minor_number;
 	int r = read_attribute(block, name, "dev", text, sizeof text);
 
 	if (r < 0)
 		return r;
 	/* NOLINTNEXTLINE(cert-err34-c): the kernel's own two numbers */
-	if (sscanf(text, "%u:%u", &major_number, &minor_number) != 2)
+	if (sscanf(text, "%u:%u", &found->major, &found->minor) != 2)
 		return -EINVAL;
-	(void)snprintf(out->node, sizeof out->node, "/disk.%u.%u", major_number, minor_number);
-	r = (int)SYS(mknod, out->node, S_IFBLK | 0600, makedev(major_number, minor_number));
+	(void)snprintf(found->name, sizeof found->name, "%.*s", NAME_SIZE - 1, name);
+	(void)snprintf(out->node, sizeof out->node, "/disk.%u.%u", found->major, found->minor);
+	r = (int)SYS(mknod, out->node, S_IFBLK | 0600, makedev(found->major, found->minor));
 	if (r < 0 && r != -EEXIST)
 		return r;
 	r = read_attribute(block, name, "size", text, sizeof text);
@@ -89,6 +91,27 @@ static int find_disk(const char *serial, struct disk *out)
 	}
 	(void)closedir(dir);
 	return r;
+}
+
+int disks_find(const char *serial, struct disks_found *out)
+{
+	struct disk disk;
+	int r = find_disk(serial, &disk);
+
+	if (r == 0)
+		*out = disk.found;
+	return r;
+}
+
+bool disks_is_used(const struct disks_found *disk)
+{
+	char node[NAME_SIZE];
+	own_fd fd = -1;
+
+	(void)snprintf(node, sizeof node, "/disk.%u.%u", disk->major, disk->minor);
+	fd = (int)SYS(open, node, O_RDONLY | O_EXCL | O_CLOEXEC);
+	(void)SYS(unlink, node);
+	return fd == -EBUSY;
 }
 
 static int mount_disk(const char *type, const struct disk *disk, const char *const *options,

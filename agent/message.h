@@ -3,8 +3,10 @@
 
 /* Short names for what protobuf-c makes of agent.proto. */
 typedef Katavm__Agent__V1__Address message_address;
+typedef Katavm__Agent__V1__AttachDiskRequest message_attach;
 typedef Katavm__Agent__V1__Capabilities message_capabilities;
 typedef Katavm__Agent__V1__CreateContainerRequest message_container;
+typedef Katavm__Agent__V1__DetachDiskRequest message_detach;
 typedef Katavm__Agent__V1__Device message_device;
 typedef Katavm__Agent__V1__DeviceRule message_device_rule;
 typedef Katavm__Agent__V1__File message_file;

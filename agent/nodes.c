@@ -65,6 +65,36 @@ static int make_node(int root, const struct node *node, struct error *err)
 	return r < 0 ? error_set(err, r, "make the device %s: %s", node->path, sys_text(r)) : 0;
 }
 
+int nodes_make_disk(int root, const char *path, unsigned major, unsigned minor, struct error *err)
+{
+	const struct node node = {
+		.path = path, .mode = S_IFBLK | 0600, .major = major, .minor = minor
+	};
+	const char *name;
+	own_fd parent = paths_make_parent(root, path, &name, err);
+	int r;
+
+	if (parent < 0)
+		return parent;
+	r = (int)SYS(mknodat, parent, name, node.mode, makedev(major, minor));
+	if (r == -EEXIST && is_same_node(parent, name, &node))
+		r = 0;
+	return r < 0 ? error_set(err, r, "make the device %s: %s", path,
+				 r == -EEXIST ? "there is a file of this name" : sys_text(r))
+		     : 0;
+}
+
+void nodes_remove_disk(int root, const char *path, unsigned major, unsigned minor)
+{
+	const struct node node = { .mode = S_IFBLK, .major = major, .minor = minor };
+	struct error ignored;
+	const char *name;
+	own_fd parent = paths_make_parent(root, path, &name, &ignored);
+
+	if (parent >= 0 && is_same_node(parent, name, &node))
+		(void)SYS(unlinkat, parent, name, 0);
+}
+
 static int make_link(int root, const char *path, const char *target, struct error *err)
 {
 	const char *name;

@@ -1,4 +1,4 @@
-#include "agent/server.h"
+#include "agent/server_private.h"
 
 #include "agent/container.h"
 #include "agent/devices.h"
@@ -24,7 +24,7 @@ struct set_up {
 	message_started *started;
 };
 
-static void refuse(struct ttrpc_call *call, const struct error *err)
+void server_refuse(struct ttrpc_call *call, const struct error *err)
 {
 	static const struct {
 		int error;
@@ -42,7 +42,7 @@ static void refuse(struct ttrpc_call *call, const struct error *err)
 	ttrpc_refuse(call, code, "%s", err->text);
 }
 
-static void answer_empty(struct ttrpc_call *call)
+void server_answer_empty(struct ttrpc_call *call)
 {
 	Katavm__Agent__V1__Empty empty;
 
@@ -82,7 +82,7 @@ static void exec_decided(void *context, struct process *process,
 
 	note_failure(process, outcome);
 	if (failed_before_exec(outcome)) {
-		refuse(call, &outcome->failure);
+		server_refuse(call, &outcome->failure);
 		return;
 	}
 	fill_started(&started, process, outcome);
@@ -107,7 +107,7 @@ static void create_decided(void *context, struct process *process,
 	note_failure(process, outcome);
 	process->decided = start_decided;
 	if (failed_before_exec(outcome)) {
-		refuse(call, &outcome->failure);
+		server_refuse(call, &outcome->failure);
 		return;
 	}
 	katavm__agent__v1__create_container_response__init(&response);
@@ -134,7 +134,7 @@ static void set_up_failed(struct set_up *set_up, const struct error *err)
 
 	(void)error_set(&named, err->code, "container %.64s: %.160s",
 			set_up->message->containers[set_up->next]->id, err->text);
-	refuse(set_up->call, &named);
+	server_refuse(set_up->call, &named);
 	free_set_up(set_up);
 }
 
@@ -207,7 +207,7 @@ static void on_set_up(void *context, struct ttrpc_call *call, const ProtobufCMes
 		return;
 	}
 	if (validate_sandbox(message, &err) < 0 || sandbox_set_up(message, &err) < 0) {
-		refuse(call, &err);
+		server_refuse(call, &err);
 		return;
 	}
 	set_up = calloc(1, sizeof *set_up);
@@ -239,11 +239,11 @@ static void on_create(void *context, struct ttrpc_call *call, const ProtobufCMes
 		ttrpc_refuse(call, TTRPC_FAILED_PRECONDITION, "the sandbox is not set up");
 	else if (validate_container(message, &err) < 0 ||
 		 container_create(agent, message, create_decided, call, &err) < 0)
-		refuse(call, &err);
+		server_refuse(call, &err);
 }
 
-/* The container named, or NULL and the call refused. */
-static struct container *find(struct agent *agent, const char *id, struct ttrpc_call *call)
+struct container *server_find_container(struct agent *agent, const char *id,
+					struct ttrpc_call *call)
 {
 	struct container *container = container_find(agent, id);
 
@@ -256,7 +256,7 @@ static struct container *find(struct agent *agent, const char *id, struct ttrpc_
 static struct process *find_process(struct agent *agent, const char *id, const char *exec_id,
 				    bool living, struct ttrpc_call *call)
 {
-	struct container *container = find(agent, id, call);
+	struct container *container = server_find_container(agent, id, call);
 	struct process *process;
 
 	if (!container)
@@ -293,7 +293,7 @@ static void on_start(void *context, struct ttrpc_call *call, const ProtobufCMess
 static void on_exec(void *context, struct ttrpc_call *call, const ProtobufCMessage *request)
 {
 	const Katavm__Agent__V1__ExecProcessRequest *message = (const void *)request;
-	struct container *container = find(context, message->container_id, call);
+	struct container *container = server_find_container(context, message->container_id, call);
 	struct error err = { 0 };
 
 	if (!container)
@@ -301,7 +301,7 @@ static void on_exec(void *context, struct ttrpc_call *call, const ProtobufCMessa
 	if (validate_exec(message, &err) < 0 ||
 	    container_exec(container, message->exec_id, message->process, exec_decided, call,
 			   &err) < 0)
-		refuse(call, &err);
+		server_refuse(call, &err);
 }
 
 static void on_wait(void *context, struct ttrpc_call *call, const ProtobufCMessage *request)
@@ -322,7 +322,7 @@ static void on_signal(void *context, struct ttrpc_call *call, const ProtobufCMes
 	int r;
 
 	if (validate_signal(message, &err) < 0) {
-		refuse(call, &err);
+		server_refuse(call, &err);
 		return;
 	}
 	process = find_process(context, message->container_id, message->exec_id, true, call);
@@ -333,7 +333,7 @@ static void on_signal(void *context, struct ttrpc_call *call, const ProtobufCMes
 	if (r < 0)
 		ttrpc_refuse(call, TTRPC_UNKNOWN, "signal %u: %s", message->signal, sys_text(r));
 	else
-		answer_empty(call);
+		server_answer_empty(call);
 }
 
 static void on_resize(void *context, struct ttrpc_call *call, const ProtobufCMessage *request)
@@ -357,7 +357,7 @@ static void on_resize(void *context, struct ttrpc_call *call, const ProtobufCMes
 	if (r < 0)
 		ttrpc_refuse(call, TTRPC_UNKNOWN, "resize the terminal: %s", sys_text(r));
 	else
-		answer_empty(call);
+		server_answer_empty(call);
 }
 
 static void on_close_stdin(void *context, struct ttrpc_call *call, const ProtobufCMessage *request)
@@ -369,13 +369,13 @@ static void on_close_stdin(void *context, struct ttrpc_call *call, const Protobu
 	if (!process)
 		return;
 	streams_close_input(&process->stdio);
-	answer_empty(call);
+	server_answer_empty(call);
 }
 
 static void on_delete(void *context, struct ttrpc_call *call, const ProtobufCMessage *request)
 {
 	const Katavm__Agent__V1__DeleteContainerRequest *message = (const void *)request;
-	struct container *container = find(context, message->container_id, call);
+	struct container *container = server_find_container(context, message->container_id, call);
 
 	if (container)
 		container_delete(container, call);
@@ -384,7 +384,8 @@ static void on_delete(void *context, struct ttrpc_call *call, const ProtobufCMes
 static void on_write_file(void *context, struct ttrpc_call *call, const ProtobufCMessage *request)
 {
 	const Katavm__Agent__V1__WriteFileRequest *message = (const void *)request;
-	const struct container *container = find(context, message->container_id, call);
+	const struct container *container =
+	    server_find_container(context, message->container_id, call);
 	struct error err;
 	int r;
 
@@ -399,7 +400,7 @@ static void on_write_file(void *context, struct ttrpc_call *call, const Protobuf
 	if (r < 0)
 		ttrpc_refuse(call, TTRPC_FAILED_PRECONDITION, "%s", err.text);
 	else
-		answer_empty(call);
+		server_answer_empty(call);
 }
 
 static void on_update(void *context, struct ttrpc_call *call, const ProtobufCMessage *request)
@@ -408,7 +409,7 @@ static void on_update(void *context, struct ttrpc_call *call, const ProtobufCMes
 	struct error err = { 0 };
 
 	if (validate_resources(message->resources, &err) < 0)
-		refuse(call, &err);
+		server_refuse(call, &err);
 	else
 		update_container(context, message, call);
 }
@@ -422,7 +423,7 @@ static void on_set_time(void *context, struct ttrpc_call *call, const ProtobufCM
 	if (r < 0)
 		ttrpc_refuse(call, TTRPC_INVALID_ARGUMENT, "realtime_ns: %s", sys_text(r));
 	else
-		answer_empty(call);
+		server_answer_empty(call);
 }
 
 static void on_reseed(void *context, struct ttrpc_call *call, const ProtobufCMessage *request)
@@ -434,33 +435,7 @@ static void on_reseed(void *context, struct ttrpc_call *call, const ProtobufCMes
 	if (r < 0)
 		ttrpc_refuse(call, TTRPC_UNKNOWN, "add entropy: %s", sys_text(r));
 	else
-		answer_empty(call);
-}
-
-static void on_find_devices(void *context, struct ttrpc_call *call, const ProtobufCMessage *request)
-{
-	int r = devices_look();
-
-	(void)context;
-	(void)request;
-	if (r < 0)
-		ttrpc_refuse(call, TTRPC_UNKNOWN, "look for devices: %s", sys_text(r));
-	else
-		answer_empty(call);
-}
-
-static void on_release_device(void *context, struct ttrpc_call *call,
-			      const ProtobufCMessage *request)
-{
-	const Katavm__Agent__V1__ReleaseDeviceRequest *message = (const void *)request;
-	int r = devices_release(message->slot);
-
-	(void)context;
-	if (r < 0)
-		ttrpc_refuse(call, TTRPC_FAILED_PRECONDITION, "the disk in slot %u: %s",
-			     message->slot, sys_text(r));
-	else
-		answer_empty(call);
+		server_answer_empty(call);
 }
 
 static void on_shut_down(void *context, struct ttrpc_call *call, const ProtobufCMessage *request)
@@ -474,10 +449,24 @@ struct ttrpc_service server_service(struct agent *agent)
 {
 	static ttrpc_handler_fn *const handlers[] = {
 		/* in the order of agent.proto */
-		on_set_up, on_create,       on_start,          on_exec,
-		on_wait,   on_signal,       on_resize,         on_close_stdin,
-		on_delete, on_write_file,   on_update,         on_set_time,
-		on_reseed, on_find_devices, on_release_device, on_shut_down,
+		on_set_up,
+		on_create,
+		on_start,
+		on_exec,
+		on_wait,
+		on_signal,
+		on_resize,
+		on_close_stdin,
+		on_delete,
+		on_write_file,
+		on_update,
+		on_set_time,
+		on_reseed,
+		server_find_devices,
+		server_release_device,
+		server_attach_disk,
+		server_detach_disk,
+		on_shut_down,
 	};
 
 	return (struct ttrpc_service){ .descriptor = &katavm__agent__v1__agent__descriptor,

@@ -205,10 +205,27 @@ static int check_namespaces(const message_container *message, struct error *err)
 	return has_mount ? 0 : invalid(err, "namespaces", "mount is missing");
 }
 
+static int check_device_rules(message_device_rule *const *rules, size_t count, struct error *err)
+{
+	static const char *const types[] = { "", "a", "b", "c", NULL };
+
+	for (size_t i = 0; i < count; i++) {
+		const message_device_rule *rule = rules[i];
+
+		if (!is_one_of(rule->type, types))
+			return invalid(err, "device_rules.type", "not a, b or c");
+		if (rule->major < -1 || rule->major > INT32_MAX || rule->minor < -1 ||
+		    rule->minor > INT32_MAX)
+			return invalid(err, "device_rules", "major or minor is out of range");
+		if (strspn(rule->access, "rwm") != strlen(rule->access))
+			return invalid(err, "device_rules.access", "not of r, w and m");
+	}
+	return 0;
+}
+
 static int check_devices(const message_container *message, struct error *err)
 {
 	static const char *const types[] = { "c", "b", "p", "u", NULL };
-	static const char *const rule_types[] = { "", "a", "b", "c", NULL };
 
 	for (size_t i = 0; i < message->n_devices; i++) {
 		const message_device *device = message->devices[i];
@@ -221,18 +238,7 @@ static int check_devices(const message_container *message, struct error *err)
 		    device->minor > UINT32_MAX)
 			return invalid(err, "devices", "major or minor is out of range");
 	}
-	for (size_t i = 0; i < message->n_device_rules; i++) {
-		const message_device_rule *rule = message->device_rules[i];
-
-		if (!is_one_of(rule->type, rule_types))
-			return invalid(err, "device_rules.type", "not a, b or c");
-		if (rule->major < -1 || rule->major > INT32_MAX || rule->minor < -1 ||
-		    rule->minor > INT32_MAX)
-			return invalid(err, "device_rules", "major or minor is out of range");
-		if (strspn(rule->access, "rwm") != strlen(rule->access))
-			return invalid(err, "device_rules.access", "not of r, w and m");
-	}
-	return 0;
+	return check_device_rules(message->device_rules, message->n_device_rules, err);
 }
 
 static int check_limits(const message_resources *resources, struct error *err)
@@ -350,6 +356,29 @@ int validate_file(const message_file *file, struct error *err)
 		return invalid(err, "file", "missing");
 	return is_path(file->path) ? 0
 				   : invalid(err, "file.path", "not an absolute path without ..");
+}
+
+static int check_disk(const char *serial, const char *path, struct error *err)
+{
+	if (!is_id(serial) || strlen(serial) > MAX_SERIAL)
+		return invalid(err, "serial", "not of at most 20 letters, digits, _ . and -");
+	return *path == '\0' || is_path(path)
+		   ? 0
+		   : invalid(err, "path", "not an absolute path without ..");
+}
+
+int validate_attach(const message_attach *message, struct error *err)
+{
+	int r = check_disk(message->serial, message->path, err);
+
+	return r < 0 ? r : check_device_rules(message->device_rules, message->n_device_rules, err);
+}
+
+int validate_detach(const message_detach *message, struct error *err)
+{
+	int r = check_disk(message->serial, message->path, err);
+
+	return r < 0 ? r : check_device_rules(message->device_rules, message->n_device_rules, err);
 }
 
 int validate_exec(const Katavm__Agent__V1__ExecProcessRequest *message, struct error *err)

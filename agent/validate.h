@@ -11,4 +11,6 @@ int validate_exec(const Katavm__Agent__V1__ExecProcessRequest *message, struct e
 int validate_signal(const Katavm__Agent__V1__SignalProcessRequest *message, struct error *err);
 int validate_resources(const message_resources *resources, struct error *err); /* may be missing */
 int validate_file(const message_file *file, struct error *err);                /* may be missing */
+int validate_attach(const message_attach *message, struct error *err);
+int validate_detach(const message_detach *message, struct error *err);
 int validate_interfaces(message_interface *const *interfaces, size_t count, struct error *err);

@@ -1,6 +1,7 @@
 #include "runtime/commands.h"
 
 #include "runtime/check.h"
+#include "runtime/cmd_disk.h"
 #include "runtime/cmd_update.h"
 #include "runtime/cmd_volume.h"
 #include "runtime/image/commands.h"
@@ -92,6 +93,10 @@ const struct command *const commands[] = {
 	&ps_command,
 	&stats_command,
 	&update_command,
+	&disk_add_command,
+	&disk_ls_command,
+	&disk_resize_command,
+	&disk_rm_command,
 	&port_command,
 	&network_create_command,
 	&network_inspect_command,

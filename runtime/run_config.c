@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-enum { ID_BYTES = 32, SHORT_ID = 12, BLOCK_SIZE = 4096 };
+enum { ID_BYTES = 32, SHORT_ID = 12 };
 
 static const uint64_t MIB = UINT64_C(1) << 20;
 
@@ -181,12 +181,10 @@ static int make_sizes(const struct options *options, struct run_config *out, str
 		{ "memory", 6 * MIB, UINT64_C(1) << 42, &out->memory_bytes },
 		{ "memory-max", 6 * MIB, UINT64_C(1) << 42, &out->memory_max_bytes },
 		{ "shm-size", 1, UINT64_C(1) << 42, &out->shm_bytes },
-		{ "disk", 0, UINT64_C(1) << 44, &out->disk_bytes },
 	};
 
 	out->memory_bytes = 512 * MIB;
 	out->shm_bytes = 64 * MIB;
-	out->disk_bytes = 10240 * MIB;
 	for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
 		const char *value = options_value(options, sizes[i].flag);
 		int result;
@@ -203,13 +201,6 @@ static int make_sizes(const struct options *options, struct run_config *out, str
 	if (out->memory_max_bytes > 0 && out->memory_max_bytes < out->memory_bytes)
 		return error_set(err, -EINVAL, "--memory-max %s is less than --memory",
 				 options_value(options, "memory-max"));
-	if (out->disk_bytes > 0 && out->disk_bytes < 16 * MIB)
-		return error_set(err, -EINVAL, "--disk %s is too small: the least is 16m",
-				 options_value(options, "disk"));
-	out->disk_direct = options_flag(options, "disk-direct");
-	if (out->disk_direct && (out->disk_bytes == 0 || out->disk_bytes % BLOCK_SIZE != 0))
-		return error_set(err, -EINVAL,
-				 "--disk-direct needs a --disk of whole blocks of 4k");
 	return 0;
 }
 
@@ -364,6 +355,8 @@ int run_config_make(const struct options *options, struct arena *arena, struct r
 		result = make_security(options, &config, err);
 	if (result == 0)
 		result = make_sizes(options, &config, err);
+	if (result == 0)
+		result = run_disk_make(options, &config, err);
 	if (result == 0)
 		result = make_cpus(options, &config, err);
 	if (result == 0)

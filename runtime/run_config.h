@@ -63,6 +63,8 @@ struct run_config {
 	uint64_t shm_bytes;
 	uint64_t disk_bytes; /* size of the writable layer */
 	bool disk_direct;    /* O_DIRECT */
+	struct vmm_rate disk_rate;
+	unsigned disk_slots; /* how many more can be added while it runs */
 
 	const char *root, *cidfile, *platform, *pull, *progress; /* or NULL */
 	const char *kernel;        /* a vmlinux, or NULL for katavm's */
@@ -83,3 +85,6 @@ int run_config_make(const struct options *options, struct arena *arena, struct r
 /* Its part about networks. */
 int run_network_make(const struct options *options, struct arena *arena, struct run_config *out,
 		     struct error *err);
+
+/* Its part about disks. */
+int run_disk_make(const struct options *options, struct run_config *out, struct error *err);

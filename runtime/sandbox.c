@@ -80,7 +80,8 @@ static int open_direct(int disk, struct error *err)
 	return 0;
 }
 
-static int add_disks(const struct image *image, int scratch_fd, struct vmm_config *vm)
+static int add_disks(const struct image *image, int scratch_fd, const struct vmm_rate *scratch_rate,
+		     struct vmm_config *vm)
 {
 	for (size_t i = 0; i < image->layer_count; i++) {
 		struct vmm_disk *disk = &vm->disks[vm->disk_count++];
@@ -95,6 +96,7 @@ static int add_disks(const struct image *image, int scratch_fd, struct vmm_confi
 		struct vmm_disk *disk = &vm->disks[vm->disk_count++];
 
 		disk->fd = scratch_fd;
+		disk->rate = *scratch_rate;
 		(void)memcpy(disk->serial, SPEC_SCRATCH_SERIAL, strlen(SPEC_SCRATCH_SERIAL));
 	}
 	return 0;
@@ -131,6 +133,7 @@ static int start_vm(struct vmm *vmm, const struct sandbox_parts *parts, struct e
 		.memory_mib = sandbox_vm_mib(config->memory_bytes),
 		.memory_max_mib = sandbox_vm_mib(most_bytes(config)),
 		.console_fd = -1,
+		.spare_slots = config->disk_slots,
 	};
 	int result = open_kernel(config, &kernel, err);
 
@@ -144,7 +147,7 @@ static int start_vm(struct vmm *vmm, const struct sandbox_parts *parts, struct e
 	if (result == 0 && config->disk_direct)
 		result = open_direct(scratch, err);
 	if (result == 0)
-		result = add_disks(parts->image, scratch, &wanted);
+		result = add_disks(parts->image, scratch, &config->disk_rate, &wanted);
 	if (result < 0)
 		return result;
 	add_nets(parts->net, &config->interface_options, &wanted);
@@ -209,10 +212,22 @@ int sandbox_connect_stdio(struct sandbox *sandbox, const struct run_config *conf
 	return result;
 }
 
+void sandbox_forget_disk(struct sandbox_disk *disk)
+{
+	if (!disk->name[0])
+		return;
+	disk_file_close(&disk->file);
+	free(disk->host_path);
+	free(disk->guest_path);
+	*disk = (struct sandbox_disk){ 0 };
+}
+
 void sandbox_finish(struct sandbox *sandbox)
 {
 	vmm_destroy(sandbox->vmm);
 	ttrpc_client_destroy(sandbox->agent);
+	for (size_t i = 0; i < VMM_MAX_SPARES; i++)
+		sandbox_forget_disk(&sandbox->disks[i]);
 	*sandbox = (struct sandbox){ 0 };
 }
 

@@ -3,6 +3,7 @@
 #include "base/own.h"
 #include "base/sys.h"
 #include "runtime/session.h"
+#include "runtime/session_disks.h"
 #include "runtime/session_update.h"
 
 #include <errno.h>
@@ -80,6 +81,10 @@ static void devices(void *context, struct monitor_request *request, struct json_
 
 const struct monitor_method session_methods[] = {
 	{ "devices", devices },
+	{ "disk-add", session_disks_add },
+	{ "disk-remove", session_disks_remove },
+	{ "disk-resize", session_disks_resize },
+	{ "disks", session_disks_list },
 	{ "inspect", inspect },
 	{ "update", session_update },
 	{ NULL, NULL },

@@ -439,6 +439,19 @@ static void devices(void)
 	}
 }
 
+/* Nor are there disks. */
+static void disks(void)
+{
+	Katavm__Agent__V1__AttachDiskRequest attach = KATAVM__AGENT__V1__ATTACH_DISK_REQUEST__INIT;
+	Katavm__Agent__V1__DetachDiskRequest detach = KATAVM__AGENT__V1__DETACH_DISK_REQUEST__INIT;
+
+	run("");
+	attach.container_id = detach.container_id = "nobody";
+	attach.serial = detach.serial = "more";
+	EXPECT(host_call(&host, "AttachDisk", &attach.base) == TTRPC_NOT_FOUND, &result);
+	EXPECT(host_call(&host, "DetachDisk", &detach.base) == TTRPC_NOT_FOUND, &result);
+}
+
 static const struct {
 	const char *name;
 	void (*function)(void);
@@ -460,6 +473,7 @@ static const struct {
 	{ "create_then_start", create_then_start },
 	{ "bad_messages", bad_messages },
 	{ "devices", devices },
+	{ "disks", disks },
 };
 
 int main(int argc, char **argv)

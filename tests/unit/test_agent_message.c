@@ -284,6 +284,30 @@ Test(agent_message, file_to_write)
 	cr_assert_eq(validate_file(NULL, &err), -EINVAL);
 }
 
+Test(agent_message, disks_that_come_and_go)
+{
+	message_attach attach = KATAVM__AGENT__V1__ATTACH_DISK_REQUEST__INIT;
+	message_detach detach = KATAVM__AGENT__V1__DETACH_DISK_REQUEST__INIT;
+
+	attach.serial = detach.serial = "data";
+	cr_assert_eq(validate_attach(&attach, &err), 0);
+	cr_assert_eq(validate_detach(&detach, &err), 0);
+	attach.path = detach.path = "/dev/../data";
+	cr_assert_eq(validate_attach(&attach, &err), -EINVAL);
+	cr_assert_eq(validate_detach(&detach, &err), -EINVAL);
+	attach.path = detach.path = "/dev/data";
+	attach.n_device_rules = detach.n_device_rules = 1;
+	attach.device_rules = detach.device_rules = rules;
+	rule.access = "rwx";
+	cr_assert_eq(validate_attach(&attach, &err), -EINVAL);
+	cr_assert_eq(validate_detach(&detach, &err), -EINVAL);
+	rule.access = "rwm";
+	cr_assert_eq(validate_attach(&attach, &err), 0);
+	attach.serial = detach.serial = "a name of twenty-one!";
+	cr_assert_eq(validate_attach(&attach, &err), -EINVAL);
+	cr_assert_eq(validate_detach(&detach, &err), -EINVAL);
+}
+
 Test(agent_message, new_limits)
 {
 	make_valid();

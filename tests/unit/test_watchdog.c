@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-enum { METHODS = 16, SET_TIME = 11 };
+enum { METHODS = 18, SET_TIME = 11 };
 
 static struct ttrpc_client *client;
 static struct ttrpc_server *server;

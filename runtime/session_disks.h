@@ -1,0 +1,20 @@
+#pragma once
+#include "runtime/monitor.h"
+
+/*
+ * Disks that come and go while the container runs. Methods; their context is the struct
+ * session_input. A disk is known by its name, which is its serial.
+ *   disks         -> [{"name", "file", "path", "bytes", "read_only", "fixed"}, ...]
+ *   disk-add      {"file", "name"?, "path"?, "read_only"?, "direct"?, "limits"?}
+ *                 -> {"name", "path"}
+ *   disk-remove   {"name", "force"?}
+ *   disk-resize   {"name", "bytes"?} -> {"bytes"}: grows the file, or sees that it has grown
+ */
+void session_disks_list(void *context, struct monitor_request *request,
+			struct json_object *parameters);
+void session_disks_add(void *context, struct monitor_request *request,
+		       struct json_object *parameters);
+void session_disks_remove(void *context, struct monitor_request *request,
+			  struct json_object *parameters);
+void session_disks_resize(void *context, struct monitor_request *request,
+			  struct json_object *parameters);
