@@ -45,7 +45,7 @@ int disk_nodes_attach(const struct container *container, const message_attach *m
 {
 	int root = root_of(container, err), r = root < 0 ? root : devices_look();
 	char path[PATH_MAX];
-	struct disks_found disk;
+	struct disks_found disk = { 0 };
 
 	if (root < 0)
 		return root;
@@ -74,7 +74,7 @@ int disk_nodes_detach(const struct container *container, const message_detach *m
 		      struct error *err)
 {
 	int root = root_of(container, err), r = root < 0 ? root : 0;
-	struct disks_found disk;
+	struct disks_found disk = { 0 };
 
 	if (r < 0)
 		return r;

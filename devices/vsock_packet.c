@@ -182,14 +182,16 @@ static bool send_owed(struct vsock *vsock)
 
 /* ---- data ---- */
 
-/* Pops up to RX_BATCH chains for `size` bytes; their payload areas are out[0..*segments). */
-static unsigned pop_batch(struct vsock *vsock, uint32_t size, struct iovec *out, unsigned max,
+/* Pops up to RX_BATCH chains for *size bytes; their payload areas are out[0..*segments), of *size
+ * bytes from now on. */
+static unsigned pop_batch(struct vsock *vsock, uint32_t *size, struct iovec *out, unsigned max,
 			  unsigned *segments)
 {
+	uint32_t left = *size;
 	unsigned count = 0;
 
 	*segments = 0;
-	while (count < RX_BATCH && size > 0 && *segments < max) {
+	while (count < RX_BATCH && left > 0 && *segments < max) {
 		struct chain *chain = &vsock->rx_chains[count];
 		size_t covered;
 
@@ -197,10 +199,11 @@ static unsigned pop_batch(struct vsock *vsock, uint32_t size, struct iovec *out,
 			break;
 		chain->write_position = sizeof(struct vsock_header);
 		*segments +=
-		    chain_peek_writable(chain, size, out + *segments, max - *segments, &covered);
-		size -= (uint32_t)covered;
+		    chain_peek_writable(chain, left, out + *segments, max - *segments, &covered);
+		left -= (uint32_t)covered;
 		count++;
 	}
+	*size -= left;
 	return count;
 }
 
@@ -280,15 +283,6 @@ static bool send_input(struct stream *stream, uint32_t room)
 	return true;
 }
 
-static size_t sum_of(const struct iovec *segments, unsigned count)
-{
-	size_t sum = 0;
-
-	for (unsigned i = 0; i < count; i++)
-		sum += segments[i].iov_len;
-	return sum;
-}
-
 /* There may be more to read: in turn with the others, without asking poll. */
 static void read_again_later(struct stream *stream)
 {
@@ -302,7 +296,7 @@ static void read_again_later(struct stream *stream)
 static bool send_data(struct stream *stream)
 {
 	struct vsock *vsock = stream->vsock;
-	uint32_t room = stream_guest_room(stream);
+	uint32_t room = stream_guest_room(stream), size = room;
 	struct iovec segments[RX_BATCH * 2];
 	unsigned chains, count;
 	long n;
@@ -316,12 +310,12 @@ static bool send_data(struct stream *stream)
 	}
 	if (stream->input_size > 0)
 		return send_input(stream, room);
-	chains = pop_batch(vsock, room, segments, RX_BATCH * 2, &count);
+	chains = pop_batch(vsock, &size, segments, RX_BATCH * 2, &count);
 	if (chains == 0)
 		return false;
 	n = hostfd_try_readv(stream->fd, &stream->kind, segments, count);
 	push_batch(stream, chains, n > 0 ? (uint32_t)n : 0);
-	if (n > 0 && (size_t)n == sum_of(segments, count)) {
+	if (n > 0 && (uint32_t)n == size) {
 		read_again_later(stream);
 	} else if (n > 0 || n == -EAGAIN) {
 		vsock_want_no_read(stream);

@@ -60,11 +60,10 @@ struct run_config {
 	uint64_t memory_max_bytes; /* what an update may give it; 0: all of the host's */
 	int64_t pids_max;          /* 0: no limit */
 	int oom_score_adj;
+	unsigned disk_slots; /* how many disks can be added while it runs */
 	uint64_t shm_bytes;
 	uint64_t disk_bytes; /* size of the writable layer */
-	bool disk_direct;    /* O_DIRECT */
 	struct vmm_rate disk_rate;
-	unsigned disk_slots; /* how many more can be added while it runs */
 
 	const char *root, *cidfile, *platform, *pull, *progress; /* or NULL */
 	const char *kernel;        /* a vmlinux, or NULL for katavm's */
@@ -74,6 +73,7 @@ struct run_config {
 	unsigned timeout_seconds;  /* for the guest to come up */
 	unsigned watchdog_seconds; /* for it to answer, later; 0: nobody asks */
 	bool watchdog_kills;
+	bool disk_direct; /* O_DIRECT */
 };
 
 extern const struct option_spec run_options[];
