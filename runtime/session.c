@@ -39,7 +39,7 @@ struct session {
 	uint64_t deadline_ns; /* of what is waited for; 0: none */
 	uint64_t kill_ns;     /* when the process is killed because it did not stop; 0: never */
 	unsigned open_outputs, stop_requests;
-	bool connected, started, exited, done;
+	bool connected, started, exited, done, new_names;
 	int status;
 	struct vmm_event hello; /* of the control connection */
 };
@@ -428,9 +428,7 @@ static void loop(struct session *session)
 			  .events = ttrpc_client_events(agent) },
 			{ .fd = monitor_fd(session->monitor), .events = POLLIN },
 			{ .fd = watchdog_fd(&session->watchdog), .events = POLLIN },
-			{ .fd = session->started ? net_names_fd(session->input->net) : -1,
-			  .events = POLLIN },
-			{ .fd = net_denials_fd(session->input->net), .events = POLLIN },
+			{ .fd = net_fd(session->input->net), .events = POLLIN },
 		};
 		int timeout = earlier(until(session->deadline_ns), until(session->kill_ns));
 
@@ -441,10 +439,10 @@ static void loop(struct session *session)
 			agent_gone = ttrpc_client_process(agent) < 0;
 		if (fds[3].revents)
 			monitor_process(session->monitor);
-		if (fds[5].revents)
-			session_write_hosts(session->input);
-		if (fds[6].revents)
-			net_denials_read(session->input->net, say_later, session);
+		if (fds[5].revents || (session->new_names && session->started))
+			session->new_names =
+			    session_watch_network(session->input, session->new_names,
+						  session->started, say_later, session);
 		take_events(session);
 		take_signals(session);
 		if (!session->done)

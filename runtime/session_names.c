@@ -10,7 +10,7 @@ static void ignore_reply(void *context, const struct ttrpc_reply *reply)
 	(void)reply;
 }
 
-void session_write_hosts(const struct session_input *input)
+static void write_hosts(const struct session_input *input)
 {
 	Katavm__Agent__V1__WriteFileRequest request = KATAVM__AGENT__V1__WRITE_FILE_REQUEST__INIT;
 	Katavm__Agent__V1__File file = KATAVM__AGENT__V1__FILE__INIT;
@@ -29,4 +29,14 @@ void session_write_hosts(const struct session_input *input)
 				"WriteFile", &request.base, 0, ignore_reply, NULL);
 	input->net->name_count = 0; /* they lived in the arena */
 	arena_finish(&arena);
+}
+
+bool session_watch_network(const struct session_input *input, bool pending, bool started,
+			   void (*say)(void *context, const char *sentence), void *context)
+{
+	bool changed = net_process(input->net, say, context) || pending;
+
+	if (changed && started)
+		write_hosts(input);
+	return changed && !started;
 }

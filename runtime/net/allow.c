@@ -7,7 +7,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
-enum { MAX_ADDRESSES = 64, MAX_NAME = 253 }; /* of one name */
+enum { MAX_NAME = 253 };
 
 static bool is_name(const char *text)
 {
@@ -63,6 +63,7 @@ int allow_parse(const char *text, struct arena *arena, struct allow *out, struct
 	char *copy = arena_text(arena, text, strlen(text));
 	const char *port = NULL, *wrong;
 	uint64_t number = 0;
+	struct ip ip;
 
 	wrong = copy[0] == '[' ? split_brackets(copy, &allow.host, &port)
 			       : split_plain(copy, &allow.host, &port);
@@ -71,6 +72,7 @@ int allow_parse(const char *text, struct arena *arena, struct allow *out, struct
 	if (port && (!parse_number(port, UINT16_MAX, &number) || number == 0))
 		return refuse(text, "a port is from 1 to 65535", err);
 	allow.port = (uint16_t)number;
+	allow.is_name = !ip_parse(allow.host, &ip);
 	*out = allow;
 	return 0;
 }
@@ -90,69 +92,67 @@ static bool take_address(const struct sockaddr *address, struct ip *out)
 	return out->size > 0;
 }
 
-struct lists {
-	struct rules_target *targets;
-	struct net_name *names;
-	size_t target_count, name_count;
-};
-
-static void add_address(struct lists *lists, const struct allow *allow, const struct ip *ip,
-			bool has_name)
-{
-	lists->targets[lists->target_count++] =
-	    (struct rules_target){ .ip = *ip, .port = allow->port };
-	if (has_name)
-		lists->names[lists->name_count++] =
-		    (struct net_name){ .ip = *ip, .names = allow->host };
-}
-
-static int resolve_one(const struct allow *allow, struct lists *lists, struct error *err)
+int allow_look_up(const char *name, struct ip ips[ALLOW_MAX_ADDRESSES], struct error *err)
 {
 	const struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
 	struct addrinfo *found = NULL;
-	struct ip ip;
-	int code, count = 0;
+	int count = 0, code = getaddrinfo(name, NULL, &hints, &found);
 
-	if (ip_parse(allow->host, &ip)) {
-		add_address(lists, allow, &ip, false);
-		return 0;
-	}
-	code = getaddrinfo(allow->host, NULL, &hints, &found);
 	if (code != 0)
 		return error_set(err, -ENOENT, "--allow-host %.100s: the host does not find it: %s",
-				 allow->host, gai_strerror(code));
-	for (const struct addrinfo *at = found; at && count < MAX_ADDRESSES; at = at->ai_next)
-		if (take_address(at->ai_addr, &ip)) {
-			add_address(lists, allow, &ip, true);
-			count++;
-		}
+				 name, gai_strerror(code));
+	for (const struct addrinfo *at = found; at && count < ALLOW_MAX_ADDRESSES; at = at->ai_next)
+		count += take_address(at->ai_addr, &ips[count]);
 	freeaddrinfo(found);
-	return 0;
+	return count;
 }
 
-int allow_resolve(const struct texts *allowed, struct arena *arena, struct rules_target **targets,
-		  size_t *target_count, struct net_name **names, size_t *name_count,
+bool allow_add(struct allowed *allowed, size_t index, const struct ip *ip)
+{
+	const struct allow *allow = &allowed->list[index];
+
+	for (size_t i = 0; i < allowed->target_count; i++)
+		if (allowed->targets[i].port == allow->port &&
+		    ip_equal(&allowed->targets[i].ip, ip))
+			return false;
+	if (allowed->target_count == allowed->count * ALLOW_MAX_ADDRESSES)
+		return false;
+	allowed->targets[allowed->target_count++] =
+	    (struct rules_target){ .ip = *ip, .port = allow->port };
+	if (allow->is_name)
+		allowed->names[allowed->name_count++] =
+		    (struct net_name){ .ip = *ip, .names = allow->host };
+	return true;
+}
+
+static int resolve_one(struct allowed *allowed, size_t index, struct error *err)
+{
+	struct ip ips[ALLOW_MAX_ADDRESSES];
+	int count = 1;
+
+	if (allowed->list[index].is_name)
+		count = allow_look_up(allowed->list[index].host, ips, err);
+	else
+		(void)ip_parse(allowed->list[index].host, &ips[0]);
+	for (int i = 0; i < count; i++)
+		(void)allow_add(allowed, index, &ips[i]);
+	return count < 0 ? count : 0;
+}
+
+int allow_resolve(const struct texts *texts, struct arena *arena, struct allowed *out,
 		  struct error *err)
 {
-	struct lists lists = {
-		.targets =
-		    arena_alloc(arena, allowed->count * MAX_ADDRESSES * sizeof *lists.targets),
-		.names = arena_alloc(arena, allowed->count * MAX_ADDRESSES * sizeof *lists.names),
-	};
+	const size_t room = texts->count * ALLOW_MAX_ADDRESSES;
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < allowed->count; i++) {
-		struct allow allow;
-
-		r = allow_parse(allowed->list[i], arena, &allow, err);
+	*out = (struct allowed){ .count = texts->count };
+	out->list = arena_alloc(arena, texts->count * sizeof *out->list);
+	out->targets = arena_alloc(arena, room * sizeof *out->targets);
+	out->names = arena_alloc(arena, room * sizeof *out->names);
+	for (size_t i = 0; r == 0 && i < texts->count; i++) {
+		r = allow_parse(texts->list[i], arena, &out->list[i], err);
 		if (r == 0)
-			r = resolve_one(&allow, &lists, err);
+			r = resolve_one(out, i, err);
 	}
-	if (r < 0)
-		return r;
-	*targets = lists.targets;
-	*target_count = lists.target_count;
-	*names = lists.names;
-	*name_count = lists.name_count;
-	return 0;
+	return r;
 }

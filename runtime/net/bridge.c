@@ -9,7 +9,6 @@
 
 #include "base/own.h"
 #include "base/sys.h"
-#include "runtime/net/allow.h"
 #include "runtime/net/link.h"
 #include "runtime/net/tap.h"
 
@@ -162,8 +161,8 @@ static int start_rules(struct bridge *bridge, struct error *err)
 	remove_dead_rules(bridge, &rules);
 	rules_add_lease(&rules, &bridge->lease);
 	if (bridge->lease.restricted)
-		rules_add_targets(&rules, &bridge->lease, bridge->targets, bridge->target_count,
-				  bridge->denials.group);
+		rules_add_targets(&rules, &bridge->lease, bridge->allowed.targets,
+				  bridge->allowed.target_count, bridge->denials.group);
 	r = rules_start(&rules, &bridge->run, err);
 	rules_finish(&rules);
 	return r;
@@ -273,12 +272,13 @@ int bridge_open(const struct net_request *request, struct arena *arena, struct n
 
 	bridge->lease.fd = -1;
 	bridge->names_fd = -1;
+	bridge->event_fd = -1;
+	bridge->again = ALLOW_AGAIN_NONE;
 	bridge->denials = DENIALS_NONE;
 	bridge->ports = PORTS_NONE;
 	fill_lease(request, arena, bridge);
 	if (r == 0 && bridge->lease.restricted) /* before the lock: it may take its time */
-		r = allow_resolve(&request->allowed, arena, &bridge->targets, &bridge->target_count,
-				  &bridge->allowed, &bridge->allowed_count, err);
+		r = allow_resolve(&request->allowed, arena, &bridge->allowed, err);
 	if (r < 0)
 		return r;
 	resolver_read_host(arena, &bridge->resolver);
@@ -287,7 +287,7 @@ int bridge_open(const struct net_request *request, struct arena *arena, struct n
 		return lock;
 	r = connect_locked(bridge, request, arena, &net.interfaces[0], err);
 	if (r == 0)
-		r = bridge_watch_names(bridge, err);
+		r = bridge_open_events(bridge, err);
 	if (r < 0) {
 		net_finish(&net);
 		return r;
@@ -308,17 +308,6 @@ int bridge_ready(struct bridge *bridge, struct error *err)
 	else
 		keep_dead(bridge);
 	return r;
-}
-
-int bridge_denials_fd(const struct bridge *bridge)
-{
-	return bridge->denials.netlink.fd;
-}
-
-void bridge_denials_read(struct bridge *bridge, void (*say)(void *context, const char *sentence),
-			 void *context)
-{
-	denials_read(&bridge->denials, say, context);
 }
 
 int bridge_denied(struct bridge *bridge, uint64_t *packets)
@@ -376,6 +365,7 @@ void bridge_close(struct bridge *bridge)
 		return;
 	ports_finish(&bridge->ports);
 	denials_close(&bridge->denials);
+	allow_again_close(&bridge->again);
 	(void)bridge_ready(bridge, &err);
 	if (!bridge->lease.tap[0]) {
 		lease_release(&bridge->lease);
@@ -390,4 +380,5 @@ void bridge_close(struct bridge *bridge)
 	}
 	close_fd(&bridge->lease.fd);
 	close_fd(&bridge->names_fd);
+	close_fd(&bridge->event_fd);
 }

@@ -10,13 +10,12 @@ struct bridge;
 int bridge_open(const struct net_request *request, struct arena *arena, struct net *out,
 		struct error *err);
 int bridge_ready(struct bridge *bridge, struct error *err);
-int bridge_names_fd(const struct bridge *bridge);
-void bridge_names_read(struct bridge *bridge, struct arena *arena, struct net *net);
+/* See net_fd, net_process and net_names_read. */
+int bridge_fd(const struct bridge *bridge);
+bool bridge_process(struct bridge *bridge, void (*say)(void *context, const char *sentence),
+		    void *context);
+void bridge_names_read(const struct bridge *bridge, struct arena *arena, struct net *net);
 
-/* What was denied to a restricted one, by destination; see net.h. */
-int bridge_denials_fd(const struct bridge *bridge);
-void bridge_denials_read(struct bridge *bridge, void (*say)(void *context, const char *sentence),
-			 void *context);
 /* How many packets were denied to a restricted one; blocks while nft runs. */
 int bridge_denied(struct bridge *bridge, uint64_t *packets);
 

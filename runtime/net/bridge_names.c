@@ -60,8 +60,8 @@ void bridge_collect_names(const struct bridge *bridge, struct arena *arena, stru
 	net->name_count = 0;
 	for (size_t kind = 0; kind < NETWORK_KINDS; kind++)
 		add_name(&names, &bridge->lease.addresses[kind], bridge->own_names);
-	for (size_t i = 0; i < bridge->allowed_count; i++)
-		add_name(&names, &bridge->allowed[i].ip, bridge->allowed[i].names);
+	for (size_t i = 0; i < bridge->allowed.name_count; i++)
+		add_name(&names, &bridge->allowed.names[i].ip, bridge->allowed.names[i].names);
 	if (has_peers(bridge))
 		(void)lease_each(bridge->network.name, false, arena, add_peer, &names, &err);
 }
@@ -84,16 +84,13 @@ int bridge_watch_names(struct bridge *bridge, struct error *err)
 	return r < 0 ? error_set(err, r, "watch %.120s: %s", path, sys_text(r)) : 0;
 }
 
-int bridge_names_fd(const struct bridge *bridge)
-{
-	return bridge->names_fd;
-}
-
-void bridge_names_read(struct bridge *bridge, struct arena *arena, struct net *net)
+bool bridge_names_changed(const struct bridge *bridge)
 {
 	char events[4096];
+	bool changed = false;
 
-	while (SYS_RETRY(read, bridge->names_fd, events, sizeof events) > 0)
-		;
-	bridge_collect_names(bridge, arena, net);
+	while (bridge->names_fd >= 0 &&
+	       SYS_RETRY(read, bridge->names_fd, events, sizeof events) > 0)
+		changed = true;
+	return changed;
 }

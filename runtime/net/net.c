@@ -39,27 +39,20 @@ int net_ready(struct net *net, struct error *err)
 	return net->bridge ? bridge_ready(net->bridge, err) : 0;
 }
 
-int net_names_fd(const struct net *net)
+int net_fd(const struct net *net)
 {
-	return net->bridge ? bridge_names_fd(net->bridge) : -1;
+	return net->bridge ? bridge_fd(net->bridge) : -1;
+}
+
+bool net_process(struct net *net, void (*say)(void *context, const char *sentence), void *context)
+{
+	return net->bridge && bridge_process(net->bridge, say, context);
 }
 
 void net_names_read(struct net *net, struct arena *arena)
 {
 	if (net->bridge)
 		bridge_names_read(net->bridge, arena, net);
-}
-
-int net_denials_fd(const struct net *net)
-{
-	return net->bridge ? bridge_denials_fd(net->bridge) : -1;
-}
-
-void net_denials_read(struct net *net, void (*say)(void *context, const char *sentence),
-		      void *context)
-{
-	if (net->bridge)
-		bridge_denials_read(net->bridge, say, context);
 }
 
 uint64_t net_denied(struct net *net)

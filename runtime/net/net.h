@@ -71,16 +71,14 @@ int net_open(const struct net_request *request, struct arena *arena, struct net 
 /* Waits until the network is as it has to be before anything runs in the guest. */
 int net_ready(struct net *net, struct error *err);
 
-/* Readable when names on the network may have changed; -1: they never do. */
-int net_names_fd(const struct net *net);
-/* Reads them anew into net->names, and whatever made the descriptor readable. */
+/* Readable when there is something for net_process; -1: there never is. */
+int net_fd(const struct net *net);
+/* Says what --allow-host denies and was not said before, and looks its names up again. True: names
+ * may have changed. */
+bool net_process(struct net *net, void (*say)(void *context, const char *sentence), void *context);
+/* The names of now into net->names. */
 void net_names_read(struct net *net, struct arena *arena);
 
-/* Readable when --allow-host denied something; -1: there is no such thing. */
-int net_denials_fd(const struct net *net);
-/* Says each destination that was not denied before. */
-void net_denials_read(struct net *net, void (*say)(void *context, const char *sentence),
-		      void *context);
 /* How many packets --allow-host denied. */
 uint64_t net_denied(struct net *net);
 

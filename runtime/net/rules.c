@@ -256,8 +256,9 @@ void rules_remove_lease(struct rules *rules, const struct lease *lease)
 	each_lease(rules, REMOVE, lease);
 }
 
-static void add_target(struct rules *rules, const struct lease *lease,
-		       const struct rules_target *target)
+/* First in the chain. */
+static void insert_target(struct rules *rules, const struct lease *lease,
+			  const struct rules_target *target)
 {
 	const char *family = target->ip.size == 4 ? "ip" : "ip6";
 	char ip[IP_TEXT_SIZE], port[256] = "";
@@ -270,19 +271,25 @@ static void add_target(struct rules *rules, const struct lease *lease,
 		    target->port);
 	rules_put(
 	    rules,
-	    "\"add\":{\"rule\":{" INET
+	    "\"insert\":{\"rule\":{" INET
 	    ",\"chain\":\"only-%.*s\",\"expr\":[{\"match\":{\"op\":\"==\","
 	    "\"left\":{\"payload\":{\"protocol\":\"%s\",\"field\":\"daddr\"}},\"right\":\"%s\"}},%"
 	    "s" ACCEPT "]}}",
 	    SHORT_ID, lease->id, family, ip_print(&target->ip, ip), port);
 }
 
+void rules_insert_targets(struct rules *rules, const struct lease *lease,
+			  const struct rules_target *targets, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		insert_target(rules, lease, &targets[i]);
+}
+
 /* What is denied is answered: a program that hears "prohibited" does not wait. */
 void rules_add_targets(struct rules *rules, const struct lease *lease,
 		       const struct rules_target *targets, size_t count, uint16_t log_group)
 {
-	for (size_t i = 0; i < count; i++)
-		add_target(rules, lease, &targets[i]);
+	rules_insert_targets(rules, lease, targets, count);
 	if (log_group)
 		rules_put(rules,
 			  "\"add\":{\"rule\":{" INET ",\"chain\":\"only-%.*s\",\"expr\":["

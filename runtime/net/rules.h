@@ -38,6 +38,9 @@ void rules_remove_lease(struct rules *rules, const struct lease *lease);
  * is 0. */
 void rules_add_targets(struct rules *rules, const struct lease *lease,
 		       const struct rules_target *targets, size_t count, uint16_t log_group);
+/* More of them, later. */
+void rules_insert_targets(struct rules *rules, const struct lease *lease,
+			  const struct rules_target *targets, size_t count);
 void rules_finish(struct rules *rules);
 
 /* nft at work. */

@@ -32,6 +32,30 @@ said "denied, an address: named" '^katavm: denied: TCP to 192\.0\.2\.8:7000 \(--
 said "denied, a ping: named" '^katavm: denied: ICMP to 192\.0\.2\.2 \(--allow-host\)$'
 if [ "$(grep -c 'denied: TCP to 192.0.2.8:7000 ' err)" = 1 ]; then pass "named once"; else fail "named once" <err; fi
 said "the denials are counted" '^katavm: [1-9][0-9]* packets were denied \(--allow-host\)$'
+
+# A name that moves while the container runs: the old address stays, the new one comes.
+cp /etc/hosts hosts
+echo '192.0.2.2 moving.test' >>/etc/hosts
+# shellcheck disable=SC2016 # the guest's shell expands it
+run --allow-host moving.test:7000 "$image" sh -c '
+	echo "before $(echo | nc -w 20 moving.test 7000)"
+	for turn in $(seq 300); do ! grep -q 192.0.2.8 /etc/hosts || break; sleep 1; done
+	echo "old $(echo | nc -w 20 192.0.2.2 7000)"
+	echo "new $(echo | nc -w 20 192.0.2.8 7000)"
+	echo | nc -w 5 192.0.2.2 53 >/dev/null || echo "port denied"' >out 2>err &
+container=$!
+for _ in $(seq 600); do
+	if grep -q before out || ! kill -0 $container 2>/dev/null; then break; fi
+	sleep 0.2
+done
+{ cat hosts; echo '192.0.2.8 moving.test'; } >/etc/hosts
+wait $container
+said "a name that moves: before" '^before 192\.0\.2\.1$'
+said "its old address" '^old 192\.0\.2\.1$'
+said "its new address" '^new 192\.0\.2\.1$'
+said "and nothing more" '^port denied$'
+cp hosts /etc/hosts
+
 expect_failure "a name nobody knows" 125 'allow-host other.test: the host does not find it' \
 	run --allow-host other.test "$image" true
 expect_failure "no name at all" 125 'neither a name nor an address' run --allow-host 'a b' "$image" true
