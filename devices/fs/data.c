@@ -72,6 +72,13 @@ static struct fs_handle *file_of(struct fs *fs, uint64_t id, const struct fs_nod
 	return handle && node->type == S_IFREG ? handle : NULL;
 }
 
+/* No access waits for a disk. Such a file system may not know RWF_NOWAIT (tmpfs before Linux 6.6),
+ * and the ring would hand each access to a thread. */
+static bool is_in_memory(const struct fs *fs, const struct fs_handle *handle)
+{
+	return fs->is_in_memory && handle->node->key.device == fs->root_device;
+}
+
 /* ---- read ---- */
 
 static void was_read(struct io_op *op, int result)
@@ -112,6 +119,7 @@ int fs_op_read(struct fs *fs, struct fs_call *call, struct fs_node *node)
 {
 	struct fuse_read_in in = *FS_BODY(call, struct fuse_read_in);
 	struct fs_handle *handle = file_of(fs, in.fh, node);
+	bool in_memory;
 	size_t covered;
 	unsigned count;
 	long n;
@@ -125,9 +133,11 @@ int fs_op_read(struct fs *fs, struct fs_call *call, struct fs_node *node)
 	call->chain.write_position = sizeof(struct fuse_out_header);
 	count = chain_peek_writable(&call->chain, in.size, call->segments, CHAIN_MAX_SEGMENTS,
 				    &covered);
+	in_memory = is_in_memory(fs, handle);
 	n = SYS_RETRY(preadv2, handle->fd, call->segments, (int)count, (off_t)in.offset,
-		      RWF_NOWAIT);
-	if (n >= 0 && ((size_t)n == covered || is_end(handle, in.offset + (uint64_t)n)))
+		      in_memory ? 0 : RWF_NOWAIT);
+	if (n >= 0 &&
+	    ((size_t)n == covered || in_memory || is_end(handle, in.offset + (uint64_t)n)))
 		return answer_read(call, (size_t)n);
 	if (n < 0 && n != -EAGAIN && n != -EOPNOTSUPP)
 		return (int)n;
@@ -170,7 +180,7 @@ int fs_op_write(struct fs *fs, struct fs_call *call, struct fs_node *node)
 				    &covered);
 	if (covered != in.size)
 		return -EINVAL;
-	if (in.size <= WRITE_AT_ONCE)
+	if (in.size <= WRITE_AT_ONCE || is_in_memory(fs, handle))
 		return written(call, SYS_RETRY(pwritev, handle->fd, call->segments, (int)count,
 					       (off_t)in.offset));
 	call->handle = handle;

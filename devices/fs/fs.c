@@ -3,7 +3,9 @@
 #include "base/check.h"
 #include "devices/fs/fs_private.h"
 
+#include <linux/magic.h>
 #include <stdio.h>
+#include <sys/vfs.h>
 
 enum {
 	DEFAULT_NODES = 65536,
@@ -54,6 +56,7 @@ static void finish(struct fs *fs)
 int fs_create(const struct fs_config *config, struct fs **out)
 {
 	struct fs *fs = calloc(1, sizeof *fs);
+	struct statfs status;
 	int r;
 
 	if (!fs)
@@ -64,6 +67,8 @@ int fs_create(const struct fs_config *config, struct fs **out)
 		return r;
 	}
 	open_for_sync(fs);
+	fs->is_in_memory =
+	    SYS_RETRY(fstatfs, fs->config.root_fd, &status) == 0 && status.f_type == TMPFS_MAGIC;
 	fs_look_for_attributes(fs);
 	*out = fs;
 	return 0;

@@ -88,6 +88,7 @@ struct fs {
 	char file_name[FS_NAME_MAX + 1];
 	bool is_file, ready; /* ready: INIT was answered */
 	bool no_attributes;  /* the root's file system has none, not even of users */
+	bool is_in_memory;   /* the root's file system is */
 	int sync_fd;         /* something open of the share, for syncfs(2) */
 	uint64_t root_device;
 	uid_t uid;
