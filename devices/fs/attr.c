@@ -1,11 +1,15 @@
 /*
- * Attributes, and for how long the guest may believe them. With FS_CACHE_AUTO what was asked for by
- * name or number is true once and never kept, so that a change on the host is seen by the next
- * look. Two exceptions, because their cost would be a request for each entry of each listing and
- * two for each folder of each path, whose mode the guest's kernel looks at: what came with a
- * listing, and folders. Both are kept for a sixteenth of the time since the file last changed,
- * 100 ms at the most: what was changed just now is what may change again. A folder is kept for one
- * tick of the guest's clock at least, because one call looks at it several times.
+ * Names and attributes, and for how long the guest may believe them. With FS_CACHE_AUTO a file's
+ * attributes are true once and never kept, so that a change on the host is seen by the next look.
+ * That a name means this file is believed for 100 ms: it is found out at its next use, for whatever
+ * is asked about a file that is not there any more is answered with ESTALE, upon which the guest
+ * looks the name up again. (Unless the file is open: then it is found wherever it is.) A name that
+ * is believed no more when its last user lets go of it is forgotten, with all of the file's data.
+ *
+ * Attributes that came with a listing, and folders, would cost a request for each entry of each
+ * listing and two for each folder of each path. Both are kept for a sixteenth of the time since
+ * the last change, 100 ms at the most: what was changed just now is what may change again. A folder
+ * is kept for one tick of the guest's clock at least, because one call looks at it several times.
  */
 #include "devices/fs/fs_private.h"
 
@@ -83,8 +87,7 @@ static uint64_t auto_ns(const struct statx *status)
 	return now < LONGEST_AUTO_NS ? now : LONGEST_AUTO_NS;
 }
 
-/* How long a name and its attributes are true. */
-static uint64_t valid_ns(const struct fs *fs, const struct statx *status, bool listed)
+static uint64_t attr_ns(const struct fs *fs, const struct statx *status, bool listed)
 {
 	bool is_folder = S_ISDIR(status->stx_mode);
 	uint64_t ns;
@@ -97,17 +100,24 @@ static uint64_t valid_ns(const struct fs *fs, const struct statx *status, bool l
 	return is_folder && ns < LEAST_FOLDER_NS ? LEAST_FOLDER_NS : ns;
 }
 
+static uint64_t name_ns(const struct fs *fs, const struct statx *status)
+{
+	if (fs->config.cache == FS_CACHE_AUTO && !S_ISDIR(status->stx_mode))
+		return LONGEST_AUTO_NS;
+	return attr_ns(fs, status, false);
+}
+
 void fs_fill_entry(struct fs *fs, const struct fs_node *node, const struct statx *status,
 		   bool listed, struct fuse_entry_out *out)
 {
-	uint64_t ns = valid_ns(fs, status, listed);
+	uint64_t entry = name_ns(fs, status), attr = attr_ns(fs, status, listed);
 
 	*out = (struct fuse_entry_out){
 		.nodeid = node->id,
-		.entry_valid = ns / SECOND,
-		.entry_valid_nsec = (uint32_t)(ns % SECOND),
-		.attr_valid = ns / SECOND,
-		.attr_valid_nsec = (uint32_t)(ns % SECOND),
+		.entry_valid = entry / SECOND,
+		.entry_valid_nsec = (uint32_t)(entry % SECOND),
+		.attr_valid = attr / SECOND,
+		.attr_valid_nsec = (uint32_t)(attr % SECOND),
 	};
 	fs_fill_attr(fs, status, &out->attr);
 }
@@ -115,7 +125,7 @@ void fs_fill_entry(struct fs *fs, const struct fs_node *node, const struct statx
 static int answer_attr(struct fs *fs, const struct statx *status)
 {
 	struct fuse_attr_out *out = FS_ANSWER(fs, struct fuse_attr_out);
-	uint64_t ns = valid_ns(fs, status, false);
+	uint64_t ns = attr_ns(fs, status, false);
 
 	*out = (struct fuse_attr_out){ .attr_valid = ns / SECOND,
 				       .attr_valid_nsec = (uint32_t)(ns % SECOND) };
@@ -156,7 +166,7 @@ int fs_op_statx(struct fs *fs, struct fs_call *call, struct fs_node *node)
 	(void)call;
 	if (r < 0)
 		return r;
-	ns = valid_ns(fs, &status, false);
+	ns = attr_ns(fs, &status, false);
 	*out = (struct statx_out){ .attr_valid = ns / SECOND,
 				   .attr_valid_nsec = (uint32_t)(ns % SECOND),
 				   .status = status };
