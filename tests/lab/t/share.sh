@@ -211,13 +211,16 @@ os.sync()
 # locks: a child waits for what the parent holds
 lock = open('lock', 'w+')
 fcntl.lockf(lock, fcntl.LOCK_EX)
+told, tell = os.pipe()
 pid = os.fork()
 if pid == 0:
     mine = open('lock', 'r+')
     try: fcntl.lockf(mine, fcntl.LOCK_EX | fcntl.LOCK_NB); os._exit(1)
-    except OSError: pass
+    except OSError: os.write(tell, b'x')
     fcntl.lockf(mine, fcntl.LOCK_EX)
     os._exit(0 if open('lock').read() == 'ready' else 2)
+os.close(tell)
+os.read(told, 1) # however long the child takes to find it locked
 time.sleep(0.2)
 lock.write('ready'); lock.flush()
 fcntl.lockf(lock, fcntl.LOCK_UN)
