@@ -12,15 +12,20 @@
 #include "vmm/machine.h"
 
 #include <malloc.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+
+/* A start is over by then: it has its own order of who waits for whom. */
+#define SETTLED_NS UINT64_C(1000000000)
 
 struct server {
 	int socket;
 	struct io *io;
 	struct machine *machine;
-	struct io_op readable;
+	struct io_op readable, settled;
+	bool has_nets;
 };
 
 static void send_event(struct server *server, const struct vmm_event *event)
@@ -171,6 +176,7 @@ static int build(struct server *server, struct error *err)
 	if (message.kind != CONTROL_START)
 		return error_set(err, -EPROTO, "VMM: the first message is not a configuration");
 	control_unpack_config(&message.body.start, fds, &kvm_fd, &config);
+	server->has_nets = config.net_count > 0;
 	r = io_create(&(struct io_config){ .backend = IO_BACKEND_AUTO, .one_thread = true },
 		      &server->io);
 	if (r < 0)
@@ -186,6 +192,19 @@ static int build(struct server *server, struct error *err)
 	return r;
 }
 
+/* Where this thread and a vCPU share a processor, a packet or a kick must not push the vCPU, or
+ * whoever sends, aside at once: this thread does little and would always win, and then has one
+ * packet to work on and one interrupt to send for each. It goes when the processor is free, or has
+ * been taken long enough. On a processor of its own nothing changes. */
+static void let_vcpus_run_on(struct io_op *op, int result)
+{
+	const struct sched_param unused = { 0 };
+
+	(void)op;
+	if (result == 0)
+		(void)SYS(sched_setscheduler, 0, SCHED_BATCH, &unused);
+}
+
 static int serve(int socket)
 {
 	struct server server = { .socket = socket };
@@ -198,6 +217,8 @@ static int serve(int socket)
 		r = machine_start(server.machine, &err);
 	}
 	send_result(socket, CONTROL_READY, r, r < 0 ? err.text : "");
+	if (r == 0 && server.has_nets)
+		io_timer(server.io, &server.settled, SETTLED_NS, let_vcpus_run_on);
 	if (r == 0)
 		r = io_run(server.io);
 	/* No unwinding: vCPUs may still run, and the end of the process releases everything. */

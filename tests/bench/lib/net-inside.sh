@@ -1,9 +1,10 @@
 #!/bin/bash
-# The part of ./dev bench net that runs in the lab: net-inside.sh OUT ROUNDS
+# The part of ./dev bench net that runs in the lab: net-inside.sh OUT ROUNDS VHOST
 . "$(dirname "$0")/inside.sh"
-rounds=$2
+rounds=$2 vhost=$3
 inside_prepare
 modprobe tun
+[ "$vhost" = off ] || modprobe vhost_net
 # The host's end of both runs in memory, too.
 iperf=$(command -v iperf3)
 ldd "$iperf" | grep -o '/[^ ]*' | xargs cp -L --parents -t $root
@@ -22,12 +23,14 @@ per_mib() { # FILE NAME COUNTER
 	awk -v n="$(counted "$1" "$2-begin" "$2-end" "$3")" -v bytes="$(speed "$1" "$2" 3)" 'BEGIN { printf "%.3f", n / (bytes / 1048576) }'
 }
 per_trip() { awk -v n="$(counted "$1" rr-begin rr-end "$2")" 'BEGIN { printf "%.3f", n / 600 }'; }
+keys=
+[ "$vhost" = off ] || keys=', "vhost": true'
 round=1
 while [ "$round" -le "$rounds" ]; do
 	echo "round $round: katavm"
-	boot_katavm /mnt/katavm '"net": [{"tap": "t0", "mac": "02:00:00:00:00:07"}]'
+	boot_katavm /mnt/katavm '"net": [{"tap": "t0", "mac": "02:00:00:00:00:07"'"$keys"'}]'
 	echo "round $round: peer"
-	boot_peer /mnt/peer -netdev tap,id=n,ifname=t0,script=no,downscript=no,vhost=off \
+	boot_peer /mnt/peer -netdev tap,id=n,ifname=t0,script=no,downscript=no,vhost=$vhost \
 		-device virtio-net-device,netdev=n,mac=02:00:00:00:00:07
 	cp /mnt/katavm "/results/katavm.$round"
 	cp /mnt/peer "/results/peer.$round"
