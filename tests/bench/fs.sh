@@ -1,9 +1,8 @@
 #!/bin/bash
 # ./dev bench fs [PART…] [--json FILE] [--rounds N] [--parallel]: a shared folder of the lab's memory in a guest, against QEMU with
 # Debian's virtiofsd (the one written in C), both as they are by default. Parts: "throughput" is fio on one file; the others are what
-# people do: "tree" is a source tree unpacked and git status in it, "small" is 10,000 small files made, listed and removed. Where
-# the lab emulates, an exit of the guest takes a millisecond of real time and more, so that "small" takes half an hour; "few" is
-# the same with 1,000 files, which are read, too, and runs only when it is asked for.
+# people do: "tree" is a source tree unpacked and git status in it, "small" is 10,000 small files made, listed and removed;
+# "few" is the same with 1,000 files, which are read, too, and runs only when it is asked for.
 set -euo pipefail
 . "$(dirname "$0")/lib/frame.sh"
 # shellcheck disable=SC2034 # for frame.sh
