@@ -20,6 +20,7 @@ static int root_of(const struct container *container, struct error *err)
 static int allow(const struct container *container, const message_attach *message,
 		 const struct disks_found *disk, struct error *err)
 {
+	static char read_access[] = "rm", all_access[] = "rwm";
 	message_device_rule rule = KATAVM__AGENT__V1__DEVICE_RULE__INIT;
 	size_t count = message->n_device_rules;
 	own_mem message_device_rule **rules = NULL;
@@ -35,7 +36,7 @@ static int allow(const struct container *container, const message_attach *messag
 	rule.type = (char[]){ "b" };
 	rule.major = disk->major;
 	rule.minor = disk->minor;
-	rule.access = message->read_only ? (char[]){ "rm" } : (char[]){ "rwm" };
+	rule.access = message->read_only ? read_access : all_access;
 	rules[count] = &rule;
 	return cgroup_restrict_devices(container->cgroup, rules, count + 1, err);
 }

@@ -5,8 +5,9 @@
  */
 #define container_of(pointer, type, member)                                                        \
 	__extension__({                                                                            \
-		_Static_assert(__builtin_types_compatible_p(__typeof__(*(pointer)),                \
-							    __typeof__(((type *)0)->member)),      \
-			       "not a member of that type");                                       \
+		_Static_assert(                                                                    \
+		    __builtin_types_compatible_p(__typeof__(*(pointer)),                           \
+						 __typeof__(((type *)(void *)(pointer))->member)), \
+		    "not a member of that type");                                                  \
 		(type *)(void *)((char *)(pointer)-offsetof(type, member));                        \
 	})

@@ -121,7 +121,7 @@ void virtio_fs_link_destroy(struct virtio_fs_link *link)
 static int open_statistics(struct virtio_fs_link *link, int *fd)
 {
 	own_fd made = (int)SYS(memfd_create, "share-statistics", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	void *at;
+	void *at = NULL;
 	int r = made < 0 ? made : (int)SYS(ftruncate, made, sizeof *link->statistics);
 
 	if (r == 0)

@@ -75,6 +75,7 @@ static void say(const struct share *share, enum fs_message_kind kind)
 
 /* ---- statistics: this thread is the only one that writes ---- */
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the counter is written */
 static void count(uint64_t *counter, uint64_t more)
 {
 	__atomic_store_n(counter, *counter + more, __ATOMIC_RELAXED);

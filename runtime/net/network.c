@@ -191,6 +191,7 @@ int network_each(int (*each)(void *context, const struct network *network), void
 	for (int i = 0; i < count; i++) {
 		struct network network;
 
+		/* cppcheck-suppress nullPointer ; scandirat(3) has set it */
 		if (r == 0 && i < MAX_NETWORKS && read_file(folder, list[i]->d_name, &network) == 0)
 			r = each(context, &network);
 		free(list[i]);

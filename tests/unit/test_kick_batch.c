@@ -2,8 +2,8 @@
 #include <criterion/criterion.h>
 
 /*
- * A driver and a device on one processor, with a clock of their own: the driver takes `submit_ns` to
- * offer a request, has at most `depth` of them, and waits when it cannot go on; the device has
+ * A driver and a device on one processor, with a clock of their own: the driver takes `submit_ns`
+ * to offer a request, has at most `depth` of them, and waits when it cannot go on; the device has
  * whatever it finds done at once.
  */
 struct play {
@@ -91,7 +91,8 @@ Test(kick_batch, many_are_kicked_for_together)
 	cr_assert_eq(play.batch.size, KICK_BATCH_MOST);
 }
 
-/* The timer comes before a large batch is full: those that it finds go on, and the next are fewer. */
+/* The timer comes before a large batch is full: those that it finds go on, and the next are fewer.
+ */
 Test(kick_batch, slow_ones_are_kicked_for_together)
 {
 	work(32, 15000, 100000);

@@ -30,7 +30,7 @@ while [ "$round" -le "$rounds" ]; do
 	echo "round $round: katavm"
 	boot_katavm /mnt/katavm '"net": [{"tap": "t0", "mac": "02:00:00:00:00:07"'"$keys"'}]'
 	echo "round $round: peer"
-	boot_peer /mnt/peer -netdev tap,id=n,ifname=t0,script=no,downscript=no,vhost=$vhost \
+	boot_peer /mnt/peer -netdev tap,id=n,ifname=t0,script=no,downscript=no,vhost="$vhost" \
 		-device virtio-net-device,netdev=n,mac=02:00:00:00:00:07
 	cp /mnt/katavm "/results/katavm.$round"
 	cp /mnt/peer "/results/peer.$round"

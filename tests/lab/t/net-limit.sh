@@ -36,6 +36,7 @@ limited() { # KEYS: 3 MB each way with these
 	wait "$host"
 	cat "$work/host"
 }
+# shellcheck disable=SC2119 # no more of it than an ordinary one
 tap
 expect_match "without a limit nothing waits" '^whole delayed 0$' limited
 expect_match "what the guest sends waits, and arrives whole" '^whole delayed [1-9]' \
