@@ -46,7 +46,7 @@ static size_t net_fd_count(const struct control_start *start)
 		    start->nets[i].pair_count > VMM_MAX_NET_PAIRS || start->nets[i].stream > 1 ||
 		    start->nets[i].vhost > 1)
 			return 0;
-		sum += start->nets[i].pair_count * (1U + start->nets[i].vhost);
+		sum += (size_t)start->nets[i].pair_count * (1U + start->nets[i].vhost);
 	}
 	return sum;
 }

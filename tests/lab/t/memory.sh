@@ -123,7 +123,7 @@ holds() { tell "[ \$(cat /sys/fs/cgroup/memory.current) -gt 60000000 ] && echo i
 for _ in $(seq 300); do holds && break; sleep 0.2; done
 expect_failure "less than it uses is refused" 1 "uses [0-9]+ MiB" katavm update -m 30m growing
 check "and changes nothing" limit_is 104857600
-tell 'killall sleep'
+tell 'killall sleep; wait' # until its memory is free
 expect_failure "nobody of that name" 1 "no container" katavm update -m 1g nobody
 expect_failure "nothing to change" 125 "--memory" katavm update growing
 expect_failure "no size" 125 memory katavm update -m much growing
@@ -159,7 +159,7 @@ for _ in $(seq 3000); do
 	sleep 0.1
 done
 if [ "$peak" -gt 450 ]; then pass "it is memory of the host's"; else fail "it is memory of the host's" <<<"$peak MiB"; fi
-tell 'killall sleep'
+tell 'killall sleep; wait' # until its memory is free
 check "and less again, with a share" katavm update -m 256m sharing
 check "what was added goes away again" guest_has 200 420
 fell() {
