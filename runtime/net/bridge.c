@@ -294,7 +294,7 @@ int bridge_open(const struct net_request *request, struct arena *arena, struct n
 	}
 	describe_interface(bridge, arena, &net.interfaces[0]);
 	describe_resolver(bridge, arena, &net);
-	bridge_collect_names(bridge, arena, &net);
+	bridge_names_read(bridge, arena, &net);
 	*out = net;
 	return 0;
 }

@@ -64,8 +64,3 @@ bool bridge_process(struct bridge *bridge, void (*say)(void *context, const char
 		say(context, err.text); /* the guest will find them denied */
 	return changed || added;
 }
-
-void bridge_names_read(const struct bridge *bridge, struct arena *arena, struct net *net)
-{
-	bridge_collect_names(bridge, arena, net);
-}

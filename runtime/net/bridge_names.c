@@ -52,7 +52,7 @@ static bool has_peers(const struct bridge *bridge)
 	return !bridge->lease.restricted && strcmp(bridge->network.name, NETWORK_DEFAULT) != 0;
 }
 
-void bridge_collect_names(const struct bridge *bridge, struct arena *arena, struct net *net)
+void bridge_names_read(const struct bridge *bridge, struct arena *arena, struct net *net)
 {
 	struct names names = { .arena = arena, .net = net, .has_v6 = bridge->has_v6 };
 	struct error err;

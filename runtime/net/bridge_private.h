@@ -28,8 +28,6 @@ struct bridge {
 	bool has_v6;
 };
 
-/* The names that the container's /etc/hosts has, into net->names, which live in arena. */
-void bridge_collect_names(const struct bridge *bridge, struct arena *arena, struct net *net);
 /* Before the names are read first: a change after that is not missed. */
 int bridge_watch_names(struct bridge *bridge, struct error *err);
 bool bridge_names_changed(const struct bridge *bridge);

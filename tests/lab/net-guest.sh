@@ -37,3 +37,50 @@ guest() { # COMMANDS [KEYS]: runs them in a guest on t0
 	sed -i 's/do="\(.*\)"", /do=\\"\1\\"", /' "$work/vm.json"
 	timeout -k 1 600 katavm vmm --config "$work/vm.json"
 }
+peer() { # BYTES EXPRESSION: the host's side of exchange
+	python3 - "$control" "$1" "$2" <<-'END'
+		import json, os, socket, sys
+		server = socket.create_server(('10.99.0.1', 5003))
+		sent = os.urandom(int(sys.argv[2]))
+		print('serving', flush=True)
+		with server.accept()[0] as peer:
+		    peer.sendall(sent)
+		came = bytearray()
+		with server.accept()[0] as peer:
+		    while chunk := peer.recv(1 << 20): came += chunk
+		last = server.accept()[0]
+		vmm = socket.socket(socket.AF_UNIX)
+		vmm.connect(sys.argv[1])
+		vmm.sendall(b'stats\n')
+		for line in vmm.makefile():
+		    device = json.loads(line)
+		    if device['device'] == 'virtio-net':
+		        print('whole' if came == sent else f'{len(came)} bytes', *eval(sys.argv[3]))
+	END
+}
+# exchange BYTES EXPRESSION [KEYS]: so many bytes for a guest, and what it sends back on another connection, compared here. A
+# third connection ends when the VMM at $control has been asked what it counted: says "whole", and what the expression (of
+# Python) makes of `device`.
+exchange() {
+	rm -f "$control"
+	peer "$1" "$2" >"$work/host" &
+	local host=$!
+	until grep -qs serving "$work/host"; do sleep 0.1; done
+	guest "nc 10.99.0.1 5003 >/sum; nc 10.99.0.1 5003 </sum; nc 10.99.0.1 5003" "${@:3}" >"$work/log" 2>&1 || cat "$work/log"
+	wait "$host"
+	cat "$work/host"
+}
+gone() { # KEYS: the tap is removed while the guest runs
+	guest "echo ready; while [ \$(cat /sys/class/net/eth0/carrier) = 1 ]; do sleep 0.1; done; echo carrier lost; ping -c 1 -W 1 10.99.0.1; echo lives" \
+		"$@" >"$work/log" 2>&1 &
+	local vmm=$!
+	until grep -qs ready "$work/log"; do sleep 0.2; done
+	ip link del t0
+	wait "$vmm"
+	cat "$work/log"
+}
+survives_its_tap() { # KEYS; leaves in $output what the guest said
+	observe gone "$@"
+	case $output in *"carrier lost"*lives*"powered off"*) pass "a tap that is removed takes the link down, and the VM lives" ;;
+	*) seen | fail "a tap that is removed takes the link down, and the VM lives" ;; esac
+}

@@ -2,45 +2,14 @@
 # timeout: 900
 # Disks of a running container: added, used, resized, limited and removed again.
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../told.sh"
 cd "$work" || exit 1
-bash "$checkout/tests/lab/small-image.sh" "$work/image" >/dev/null 2>&1
-image=oci:$work/image:small
 
-said() { # LINE: within ten minutes
-	for _ in $(seq 6000); do
-		grep -qxF -- "$1" "$work/said" 2>/dev/null && return 0
-		kill -0 "$pid" 2>/dev/null || return 1
-		sleep 0.1
-	done
-	return 1
-}
-start() { # OPTION... : a container that does what it is told on $told; leaves $pid
-	rm -f "$work/said" "$work/told"
-	mkfifo "$work/told"
-	# shellcheck disable=SC2016
-	katavm run -q -i --timeout 600 --name box "$@" "$image" sh -c \
-		'echo ready; while read -r name line; do eval "$line"; echo; echo "done $name"; done' <"$work/told" >>"$work/said" 2>"$work/errors" &
-	pid=$!
-	exec 9>"$work/told"
-	said ready
-}
-tell() { # COMMAND, and waits for its end; leaves in $output what it said
-	local name
-	name=$(date +%s%N)
-	: >"$work/said"
-	echo "$name $1" >&9
-	said "done $name"
-	output=$(sed '$d' "$work/said") # the empty lines before it go, too
-}
 answers() { # NAME TEXT COMMAND: the command in the container says exactly this
 	tell "$3"
 	if [ "$output" = "$2" ]; then pass "$1"; else
 		printf 'wanted "%s", it said "%s"\n' "$2" "$output" | fail "$1"
 	fi
-}
-end() {
-	exec 9>&-
-	wait "$pid"
 }
 
 truncate -s 8M data
@@ -49,7 +18,7 @@ truncate -s 1000 odd
 printf 'of the host' | dd of=data conv=notrunc status=none
 printf 'read me' | dd of=other conv=notrunc status=none
 
-start --disk-slots 2
+start --name box --disk-slots 2
 expect_match "only the writable layer at first" '^scratch +10240 MiB +rw +/' katavm disk ls box
 expect_failure "no such file" 1 'absent.*ENOENT|absent.*[Nn]o such file' katavm disk add box "$work/absent"
 expect_failure "not of whole sectors" 1 '1000 bytes, no multiple of 512' katavm disk add box odd
@@ -100,12 +69,12 @@ answers "which stays" "root" 'head -c 4 /etc/passwd'
 check "and what was half there is gone" katavm disk add --name more box other
 check "the container ends" end
 
-start
+start --name box
 expect_failure "without slots" 1 'without --disk-slots' katavm disk add box data
 check "it ends, too" end
 
 mke2fs -q -t ext4 data 16M
-start --disk-slots 1 --privileged
+start --name box --disk-slots 1 --privileged
 expect_output "a disk with a file system" "disk1 /dev/vdc" katavm disk add box data
 tell 'mkdir -p /mnt; mount -t ext4 /dev/vdc /mnt && echo "in it" >/mnt/file; sync'
 expect_failure "is not removed while it is mounted" 1 'is mounted' katavm disk rm box disk1

@@ -2,41 +2,11 @@
 # timeout: 1200
 # Memory that a container does not use any more is the host's again, and how much it may use can change.
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../told.sh"
 cd "$work" || exit 1
-bash "$checkout/tests/lab/small-image.sh" "$work/image" >/dev/null 2>&1
-image=oci:$work/image:small
 
 rss_kib() { # memory of the VMM's own, which the guest's is
 	awk '/^RssAnon:/ { print $2 }' "/proc/$vmm/status"
-}
-said() { # LINE: within ten minutes
-	for _ in $(seq 6000); do
-		grep -qxF -- "$1" "$work/said" 2>/dev/null && return 0
-		kill -0 "$pid" 2>/dev/null || return 1
-		sleep 0.1
-	done
-	return 1
-}
-start() { # OPTION... : a container that does what it is told on $told; leaves $pid and $vmm
-	rm -f "$work/said" "$work/told"
-	mkfifo "$work/told"
-	# shellcheck disable=SC2016
-	katavm run -q -i --timeout 600 "$@" "$image" sh -c \
-		'echo ready; while read -r name line; do eval "$line"; echo "done $name"; done' <"$work/told" >"$work/said" 2>"$work/errors" &
-	pid=$!
-	exec 9>"$work/told"
-	said ready
-	vmm=$(pgrep -x -P "$pid" katavm-vmm)
-}
-tell() { # COMMAND, and waits for its end
-	local name
-	name=$(date +%s%N)
-	echo "$name $1" >&9
-	said "done $name"
-}
-end() {
-	exec 9>&-
-	wait "$pid"
 }
 attached() { # the agent looks for the device when the container has been running for a while
 	tell 'until grep -q . /sys/bus/virtio/drivers/virtio_balloon/virtio*/features; do sleep 0.2; done'

@@ -5,36 +5,8 @@
 . "$(dirname "$0")/../net-guest.sh"
 control=$work/control
 
-# Three connections of the guest's: 3 MB for it, the same back, and one that ends when the VMM has been asked what it counted.
-host() {
-	python3 - "$control" <<-'END'
-		import json, os, socket, sys
-		server = socket.create_server(('10.99.0.1', 5003))
-		sent = os.urandom(3000000)
-		print('serving', flush=True)
-		with server.accept()[0] as peer:
-		    peer.sendall(sent)
-		came = bytearray()
-		with server.accept()[0] as peer:
-		    while chunk := peer.recv(1 << 20): came += chunk
-		last = server.accept()[0]
-		vmm = socket.socket(socket.AF_UNIX)
-		vmm.connect(sys.argv[1])
-		vmm.sendall(b'stats\n')
-		for line in vmm.makefile():
-		    device = json.loads(line)
-		    if device['device'] == 'virtio-net':
-		        print('whole' if came == sent else f'{len(came)} bytes', 'delayed', device['delayed'])
-	END
-}
-limited() { # KEYS: 3 MB each way with these
-	rm -f "$control"
-	host >"$work/host" &
-	local host=$!
-	until grep -qs serving "$work/host"; do sleep 0.1; done
-	guest "nc 10.99.0.1 5003 >/sum; nc 10.99.0.1 5003 </sum; nc 10.99.0.1 5003" "$@" >"$work/log" 2>&1 || cat "$work/log"
-	wait "$host"
-	cat "$work/host"
+limited() { # [KEYS]: 3 MB each way with these
+	exchange 3000000 "'delayed', device['delayed']" "$@"
 }
 # shellcheck disable=SC2119 # no more of it than an ordinary one
 tap
