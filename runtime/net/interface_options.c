@@ -1,55 +1,26 @@
 #include "runtime/net/interface_options.h"
 
-#include "runtime/parse.h"
+#include "runtime/limit.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#define MAX_RATE (UINT64_C(1) << 40)
+enum { SEND = 1, RECEIVE = 2, VALUE_SIZE = 64 };
 
-enum { SEND = 1, RECEIVE = 2, VALUE_SIZE = 40 };
-
-static int parse_amount(const char *option, const char *text, bool bytes, uint64_t *out,
-			struct error *err)
-{
-	char name[64];
-
-	(void)snprintf(name, sizeof name, "--network ...,%.40s", option);
-	if (bytes) {
-		int r = parse_bytes(name, text, out, err);
-
-		if (r < 0 || *out <= MAX_RATE)
-			return r;
-	} else if (parse_number(text, MAX_RATE, out)) {
-		return 0;
-	}
-	return error_set(err, -EINVAL, "%s is a number of at most 2^40, not \"%.40s\"", name, text);
-}
-
-/* AMOUNT[:BURST] */
-static int set_rate(const char *option, char *text, bool bytes, unsigned directions,
+static int set_rate(const char *option, const char *text, bool bytes, unsigned directions,
 		    struct interface_options *out, struct error *err)
 {
-	char *colon = strchr(text, ':');
-	uint64_t amount = 0, burst = 0;
-	int r;
+	struct limit limit;
+	int r = limit_parse("network", option, text, bytes, &limit, err);
 
-	if (colon)
-		*colon = '\0';
-	r = parse_amount(option, text, bytes, &amount, err);
-	if (r == 0 && colon)
-		r = parse_amount(option, colon + 1, bytes, &burst, err);
-	if (r == 0 && (amount == 0 || (colon && burst == 0)))
-		r = error_set(err, -EINVAL, "--network ...,%.40s: 0 would let nothing through",
-			      option);
 	for (unsigned direction = SEND; r == 0 && direction <= RECEIVE; direction++) {
 		struct vmm_rate *rate = direction == SEND ? &out->send : &out->receive;
 
 		if (!(directions & direction))
 			continue;
-		*(bytes ? &rate->bytes : &rate->operations) = amount;
-		*(bytes ? &rate->bytes_burst : &rate->operations_burst) = burst;
+		*(bytes ? &rate->bytes : &rate->operations) = limit.amount;
+		*(bytes ? &rate->bytes_burst : &rate->operations_burst) = limit.burst;
 	}
 	return r;
 }
