@@ -1,15 +1,14 @@
 /*
  * Names and attributes, and for how long the guest may believe them. With FS_CACHE_AUTO a file's
- * attributes are true once and never kept, so that a change on the host is seen by the next look.
- * That a name means this file is believed for 100 ms: it is found out at its next use, for whatever
- * is asked about a file that is not there any more is answered with ESTALE, upon which the guest
- * looks the name up again. (Unless the file is open: then it is found wherever it is.) A name that
- * is believed no more when its last user lets go of it is forgotten, with all of the file's data.
+ * name is asked for at each use, so that a change on the host is seen by the next look. The
+ * attributes that come with a name are for who asked by name, and those that are asked for alone
+ * are true once: reading from an open file asks each time.
  *
- * Attributes that came with a listing, and folders, would cost a request for each entry of each
- * listing and two for each folder of each path. Both are kept for a sixteenth of the time since
- * the last change, 100 ms at the most: what was changed just now is what may change again. A folder
- * is kept for one tick of the guest's clock at least, because one call looks at it several times.
+ * What came with a listing, and folders, would cost a request for each entry of each listing and
+ * two for each folder of each path. Both are kept for a sixteenth of the time since the last
+ * change, 100 ms at the most: what was changed just now is what may change again. What comes with a
+ * name, and a folder, is kept for a tick of the guest's clock or two, because one call looks at it
+ * several times.
  */
 #include "devices/fs/fs_private.h"
 
@@ -19,7 +18,8 @@
 
 enum { AGE_SHARE = 16, SECOND = 1000000000 };
 static const uint64_t LONGEST_AUTO_NS = 100000000;
-static const uint64_t LEAST_FOLDER_NS = 1; /* the guest rounds up to its ticks */
+static const uint64_t ROUNDED_NS = 8000000; /* two ticks of 250 Hz: the guest rounds up */
+static const uint64_t LEAST_NS = 1;
 static const uint64_t ALWAYS_NS = UINT64_C(86400) * SECOND;
 
 uint64_t fs_inode(struct fs *fs, const struct statx *status)
@@ -84,33 +84,40 @@ static uint64_t auto_ns(const struct statx *status)
 	if (now <= changed)
 		return 0;
 	now = (now - changed) / AGE_SHARE;
-	return now < LONGEST_AUTO_NS ? now : LONGEST_AUTO_NS;
+	if (now > LONGEST_AUTO_NS)
+		now = LONGEST_AUTO_NS;
+	return now < ROUNDED_NS ? 0 : now - ROUNDED_NS;
 }
 
-static uint64_t attr_ns(const struct fs *fs, const struct statx *status, bool listed)
+/* What an answer is to: each is believed for its own time. */
+enum asked { ASKED_ATTR, ASKED_NAME, ASKED_LISTING };
+
+static uint64_t attr_ns(const struct fs *fs, const struct statx *status, enum asked asked)
 {
 	bool is_folder = S_ISDIR(status->stx_mode);
-	uint64_t ns;
+	uint64_t ns = 0;
 
 	if (fs->config.cache == FS_CACHE_ALWAYS)
 		return ALWAYS_NS;
-	if (fs->config.cache == FS_CACHE_NEVER || (!listed && !is_folder))
+	if (fs->config.cache == FS_CACHE_NEVER)
 		return 0;
-	ns = auto_ns(status);
-	return is_folder && ns < LEAST_FOLDER_NS ? LEAST_FOLDER_NS : ns;
+	if (is_folder || asked == ASKED_LISTING)
+		ns = auto_ns(status);
+	return ns < LEAST_NS && (is_folder || asked == ASKED_NAME) ? LEAST_NS : ns;
 }
 
-static uint64_t name_ns(const struct fs *fs, const struct statx *status)
+static uint64_t name_ns(const struct fs *fs, const struct statx *status, enum asked asked)
 {
-	if (fs->config.cache == FS_CACHE_AUTO && !S_ISDIR(status->stx_mode))
-		return LONGEST_AUTO_NS;
-	return attr_ns(fs, status, false);
+	if (fs->config.cache == FS_CACHE_AUTO && !S_ISDIR(status->stx_mode) && asked == ASKED_NAME)
+		return 0;
+	return attr_ns(fs, status, asked);
 }
 
 void fs_fill_entry(struct fs *fs, const struct fs_node *node, const struct statx *status,
 		   bool listed, struct fuse_entry_out *out)
 {
-	uint64_t entry = name_ns(fs, status), attr = attr_ns(fs, status, listed);
+	enum asked asked = listed ? ASKED_LISTING : ASKED_NAME;
+	uint64_t entry = name_ns(fs, status, asked), attr = attr_ns(fs, status, asked);
 
 	*out = (struct fuse_entry_out){
 		.nodeid = node->id,
@@ -125,7 +132,7 @@ void fs_fill_entry(struct fs *fs, const struct fs_node *node, const struct statx
 static int answer_attr(struct fs *fs, const struct statx *status)
 {
 	struct fuse_attr_out *out = FS_ANSWER(fs, struct fuse_attr_out);
-	uint64_t ns = attr_ns(fs, status, false);
+	uint64_t ns = attr_ns(fs, status, ASKED_ATTR);
 
 	*out = (struct fuse_attr_out){ .attr_valid = ns / SECOND,
 				       .attr_valid_nsec = (uint32_t)(ns % SECOND) };
@@ -166,7 +173,7 @@ int fs_op_statx(struct fs *fs, struct fs_call *call, struct fs_node *node)
 	(void)call;
 	if (r < 0)
 		return r;
-	ns = attr_ns(fs, &status, false);
+	ns = attr_ns(fs, &status, ASKED_ATTR);
 	*out = (struct statx_out){ .attr_valid = ns / SECOND,
 				   .attr_valid_nsec = (uint32_t)(ns % SECOND),
 				   .status = status };

@@ -21,7 +21,7 @@ struct fs;
 struct fs_handle;
 
 enum fs_cache {
-	FS_CACHE_AUTO,   /* what the host changes is seen by the next look */
+	FS_CACHE_AUTO,   /* what the host changes is seen by the next look; folders: within 100 ms */
 	FS_CACHE_ALWAYS, /* the guest is the only one that writes: it may remember everything */
 	FS_CACHE_NEVER,  /* nothing is kept in the guest, not even data */
 };

@@ -398,11 +398,12 @@ Test(fs, squashed_files_are_the_guest_roots)
 	client_close(&client);
 }
 
-static uint64_t entry_ns(const char *name, uint64_t *node)
+static uint64_t entry_ns(const char *name, uint64_t *node, uint64_t *attr_ns)
 {
 	const struct fuse_entry_out *entry = client_answer(&client);
 
 	cr_assert_eq(client_lookup(&client, 1, name, node), 0);
+	*attr_ns = entry->attr_valid * 1000000000 + entry->attr_valid_nsec;
 	return entry->entry_valid * 1000000000 + entry->entry_valid_nsec;
 }
 
@@ -415,8 +416,8 @@ static uint64_t attr_ns(uint64_t node)
 	return attr->attr_valid * 1000000000 + attr->attr_valid_nsec;
 }
 
-/* A file's attributes are asked for each time, and its name is found out to be old by that; a
- * folder is looked at once a call. */
+/* A file's name and attributes are asked for each time, where one look gives both; a folder is
+ * looked at once a call. */
 Test(fs, how_long_attributes_are_true)
 {
 	const uint64_t day = UINT64_C(86400) * 1000000000;
@@ -424,17 +425,19 @@ Test(fs, how_long_attributes_are_true)
 	for (enum fs_cache cache = FS_CACHE_AUTO; cache <= FS_CACHE_NEVER; cache++) {
 		uint64_t least = cache == FS_CACHE_ALWAYS ? day : cache == FS_CACHE_AUTO ? 1 : 0;
 		uint64_t most = cache == FS_CACHE_AUTO ? 100000000 : least;
-		uint64_t file = cache == FS_CACHE_ALWAYS ? day : 0, node = 0;
+		uint64_t file = cache == FS_CACHE_ALWAYS ? day : 0, node = 0, attr, ns;
 
 		client_open_config(&client, (struct fs_config){ .cache = cache });
 		host_write(&client, "f", "text");
 		cr_assert_eq(mkdir(host_path(&client, "d"), 0755), 0);
 		client_init(&client);
-		cr_assert_eq(entry_ns("f", &node), most);
+		cr_assert_eq(entry_ns("f", &node, &attr), file);
+		cr_assert_eq(attr, least);
 		cr_assert_eq(attr_ns(node), file);
 		cr_assert_eq(unlink(host_path(&client, "f")), 0);
 		cr_assert_eq(client_getattr(&client, node, NULL), -ESTALE);
-		cr_assert(entry_ns("d", &node) >= least && entry_ns("d", &node) <= most);
+		ns = entry_ns("d", &node, &attr);
+		cr_assert(ns >= least && ns <= most && attr == ns);
 		cr_assert(attr_ns(node) >= least && attr_ns(node) <= most);
 		cr_assert(attr_ns(1) >= least && attr_ns(1) <= most);
 		client_close(&client);

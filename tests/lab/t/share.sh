@@ -46,8 +46,16 @@ says "and what is changed in its middle" Xnother 'head -n 1 /mnt/a'
 mv share/a share/b
 says "a new name" "b" 'echo $(ls /mnt)'
 says "the old one is gone" no 'test -e /mnt/a && echo yes || echo no'
-rm share/b
-says "a file removed outside is gone" no 'test -e /mnt/b && echo yes || echo no'
+echo 'exec 7</mnt/b; test -e /mnt/b' >&5
+says "while it is open" Xnother 'head -n 1 <&7'
+mv share/b share/c
+says "also the name of an open file goes at once" "no yes" \
+	'echo $(test -e /mnt/b && echo yes || echo no; test -e /mnt/c && echo yes || echo no)'
+echo longer than before >>share/c
+says "and by its descriptor the file is what it is now" "longer than before" 'tail -n 1 <&7'
+echo 'exec 7<&-' >&5
+rm share/c
+says "a file removed outside is gone" no 'test -e /mnt/c && echo yes || echo no'
 says "before it is made" "" 'cat /mnt/late 2>/dev/null || echo'
 echo now >share/late
 says "and after" now 'cat /mnt/late'
