@@ -4,7 +4,10 @@
 rounds=$2
 inside_prepare
 modprobe vhost_vsock
+modprobe tun
 truncate -s 64M $root/disk
+ip tuntap add t0 mode tap vnet_hdr
+mkdir -p $root/share
 
 # At each mark, in KiB: memory of the process's own, and of that what is the guest's. Guest RAM is what is not dumped with a core, what
 # is as large as RAM, and the files that are mapped into it. Only the shell's own words are used: starting a program waits
@@ -51,9 +54,12 @@ returned() { # FILE: percent
 round=1
 while [ "$round" -le "$rounds" ]; do
 	echo "round $round: katavm"
-	boot_katavm /mnt/katavm '"disks": [{"path": "/disk"}]'
+	# A share is a process of its own, on both sides, which is not counted; the peer goes without, its memory would have to be a file.
+	boot_katavm /mnt/katavm '"disks": [{"path": "/disk"}], "shares": [{"path": "/share", "tag": "share"}],
+		"net": [{"tap": "t0", "mac": "02:00:00:00:00:07"}]'
 	echo "round $round: peer"
 	boot_peer /mnt/peer -drive file=/disk,format=raw,if=none,id=d,aio=io_uring -device virtio-blk-device,drive=d \
+		-netdev tap,id=n,ifname=t0,script=no,downscript=no,vhost=off -device virtio-net-device,netdev=n \
 		-device vhost-vsock-device,guest-cid=3 -device virtio-rng-device \
 		-device virtio-balloon-device,free-page-reporting=on,deflate-on-oom=on
 	cp /mnt/katavm "/results/katavm.$round"

@@ -18,6 +18,13 @@ servers=$!
 chroot $root /net_rr serve 10.98.0.1 5300 &
 servers="$servers $!"
 
+host_counters() { # rx of the tap is what the guest sent
+	local name value
+	for name in rx_packets tx_packets; do
+		read -r value <"/sys/class/net/t0/statistics/$name"
+		printf ' %s=%s' "$name" "$value"
+	done
+}
 speed() { awk -v name="$2" -v at="$3" '$1 == "speed" && $2 == name { print $at }' "$1"; } # FILE NAME FIELD
 per_mib() { # FILE NAME COUNTER
 	awk -v n="$(counted "$1" "$2-begin" "$2-end" "$3")" -v bytes="$(speed "$1" "$2" 3)" 'BEGIN { printf "%.3f", n / (bytes / 1048576) }'
@@ -39,6 +46,8 @@ while [ "$round" -le "$rounds" ]; do
 	done
 	echo "row round-trip ns lower $(awk '$1 == "rr" { print $2 }' /mnt/katavm) $(awk '$1 == "rr" { print $2 }' /mnt/peer)"
 	for name in send receive; do
+		echo "row $name-packets-of-guest packets/MiB lower $(per_mib /mnt/katavm $name rx_packets) $(per_mib /mnt/peer $name rx_packets)"
+		echo "row $name-packets-to-guest packets/MiB lower $(per_mib /mnt/katavm $name tx_packets) $(per_mib /mnt/peer $name tx_packets)"
 		echo "row $name-exits exits/MiB lower $(per_mib /mnt/katavm $name exits) $(per_mib /mnt/peer $name exits)"
 		echo "row $name-interrupts interrupts/MiB lower $(per_mib /mnt/katavm $name irq_injections) $(per_mib /mnt/peer $name irq_injections)"
 	done
