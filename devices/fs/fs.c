@@ -113,7 +113,7 @@ void fs_destroy(struct fs *fs)
 
 void fs_interrupt_all(struct fs *fs)
 {
-	fs_locks_interrupt(fs, 0);
+	fs_locks_interrupt_all(fs);
 }
 
 void fs_allow_nodes(struct fs *fs, uint32_t count)

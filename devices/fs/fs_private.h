@@ -83,6 +83,8 @@ struct fs_worker {
 	bool started, stop;
 };
 
+enum { FS_EARLY_INTERRUPTS = 16 };
+
 struct fs {
 	struct fs_config config;
 	char file_name[FS_NAME_MAX + 1];
@@ -103,6 +105,8 @@ struct fs {
 	unsigned device_count;
 	struct fs_call *lock_waiters;
 	struct io_op lock_timer;
+	uint64_t early_interrupts[FS_EARLY_INTERRUPTS]; /* of requests that have not come yet */
+	unsigned early_interrupt_count;
 	struct fs_worker worker;
 	_Alignas(8) uint8_t body[FS_BODY_MAX];
 	_Alignas(8) uint8_t answer[FS_ANSWER_MAX];
@@ -192,7 +196,7 @@ int fs_host_gid(const struct fs *fs, uint32_t guest, gid_t *out);
 
 void fs_locks_drop(struct fs_node *node, const struct fs_handle *handle, const uint64_t *owner);
 void fs_locks_retry(struct fs *fs);
-void fs_locks_interrupt(struct fs *fs, uint64_t unique);
+void fs_locks_interrupt_all(struct fs *fs);
 
 /* ---- xattr.c ---- */
 

@@ -154,19 +154,32 @@ void fs_locks_retry(struct fs *fs)
 	}
 }
 
-void fs_locks_interrupt(struct fs *fs, uint64_t unique)
+static bool finish_waiting(struct fs *fs, uint64_t unique)
 {
-	for (struct fs_call **at = &fs->lock_waiters; *at;) {
+	for (struct fs_call **at = &fs->lock_waiters; *at; at = &(*at)->next) {
 		struct fs_call *call = *at;
 
-		if (unique != 0 && call->in.unique != unique) {
-			at = &call->next;
+		if (unique != 0 && call->in.unique != unique)
 			continue;
-		}
 		*at = call->next;
 		fs_finish(call, -EINTR);
-		at = &fs->lock_waiters;
+		return true;
 	}
+	return false;
+}
+
+void fs_locks_interrupt_all(struct fs *fs)
+{
+	while (finish_waiting(fs, 0))
+		;
+}
+
+static bool was_interrupted(const struct fs *fs, uint64_t unique)
+{
+	for (unsigned i = 0; i < FS_EARLY_INTERRUPTS; i++)
+		if (fs->early_interrupts[i] == unique)
+			return true;
+	return false;
 }
 
 static void time_is_up(struct io_op *op, int result)
@@ -209,6 +222,8 @@ static int lock(struct fs *fs, struct fs_call *call, struct fs_node *node, bool 
 		fs_locks_retry(fs);
 	if (r != -EAGAIN || !waits)
 		return r;
+	if (was_interrupted(fs, call->in.unique))
+		return -EINTR;
 	call->handle = handle;
 	fs_handle_hold(handle);
 	call->arguments[0] = in.owner;
@@ -233,9 +248,13 @@ int fs_op_setlkw(struct fs *fs, struct fs_call *call, struct fs_node *node)
 	return lock(fs, call, node, true);
 }
 
+/* Comes by a queue of its own, so that it may be here before the request that it is about. */
 int fs_op_interrupt(struct fs *fs, struct fs_call *call, struct fs_node *node)
 {
+	uint64_t unique = FS_BODY(call, struct fuse_interrupt_in)->unique;
+
 	(void)node;
-	fs_locks_interrupt(fs, FS_BODY(call, struct fuse_interrupt_in)->unique);
+	if (unique != 0 && !finish_waiting(fs, unique))
+		fs->early_interrupts[fs->early_interrupt_count++ % FS_EARLY_INTERRUPTS] = unique;
 	return 0;
 }

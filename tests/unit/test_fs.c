@@ -522,19 +522,55 @@ Test(fs, locks_are_the_hosts_too)
 	cr_assert_eq(lock(FUSE_SETLK, node, handle, 7, F_WRLCK), -EAGAIN);
 	close(fd);
 	cr_assert_eq(lock(FUSE_SETLKW, node, handle, 7, F_WRLCK), 0);
-	/* waits until it is interrupted */
-	{
-		struct fuse_lk_in in = { .fh = handle, .owner = 9, .lk = { .type = F_WRLCK } };
+	client_close(&client);
+}
 
-		memcpy(client_body(&client), &in, sizeof in);
-		cr_assert_not(
-		    client_send(&client, FUSE_SETLKW, node, 40 + sizeof in, sizeof in, 4096));
-		for (int i = 0; i < 5; i++)
-			cr_assert_eq(io_turn(client.io, 5), 0);
-		cr_assert_not(client.done);
-		fs_interrupt_all(client.fs);
-		cr_assert_eq(client_error(&client), -EINTR);
-	}
+/* Comes while the request it is about is on its way, or before. */
+static void interrupt(uint64_t unique)
+{
+	struct {
+		struct fuse_in_header header;
+		struct fuse_interrupt_in in;
+	} request = { .header = { .len = sizeof request, .opcode = FUSE_INTERRUPT },
+		      .in = { .unique = unique } };
+	struct fs_call call = { .done = client_done };
+
+	call.chain.segments[0] = (struct iovec){ &request, sizeof request };
+	call.chain.readable_count = 1;
+	cr_assert(fs_serve(client.fs, &call));
+}
+
+static void ask_for_the_lock(uint64_t node, uint64_t handle)
+{
+	struct fuse_lk_in in = { .fh = handle, .owner = 9, .lk = { .type = F_WRLCK } };
+
+	memcpy(client_body(&client), &in, sizeof in);
+	(void)client_send(&client, FUSE_SETLKW, node, 40 + sizeof in, sizeof in, 4096);
+}
+
+Test(fs, waiting_for_a_lock_is_interrupted)
+{
+	uint64_t node = 0, handle = 0;
+
+	client_open(&client);
+	cr_assert_eq(client_create(&client, 1, "f", O_RDWR, 0600, &node, &handle), 0);
+	cr_assert_eq(lock(FUSE_SETLKW, node, handle, 7, F_WRLCK), 0);
+	ask_for_the_lock(node, handle);
+	interrupt(client.unique + 1000); /* of another request */
+	for (int i = 0; i < 5; i++)
+		cr_assert_eq(io_turn(client.io, 5), 0);
+	cr_assert_not(client.done);
+	interrupt(client.unique);
+	cr_assert(client.done);
+	cr_assert_eq(client_error(&client), -EINTR);
+	interrupt(client.unique + 1);
+	ask_for_the_lock(node, handle);
+	cr_assert(client.done, "it was interrupted before it came");
+	cr_assert_eq(client_error(&client), -EINTR);
+	ask_for_the_lock(node, handle);
+	cr_assert_not(client.done, "and the next one is not");
+	fs_interrupt_all(client.fs);
+	cr_assert_eq(client_error(&client), -EINTR);
 	cr_assert_eq(fs_pending(client.fs), 0);
 	client_close(&client);
 }

@@ -135,7 +135,7 @@ rm -rf share/*
 
 # --- files as programs use them ---
 cat >use.py <<'END'
-import ctypes, errno, fcntl, mmap, os, struct, sys, time
+import ctypes, errno, fcntl, mmap, os, signal, struct, sys, time
 os.chdir('/mnt')
 def ok(name, good=True): print(('ok ' if good else 'not ok ') + name, flush=True)
 def fails(number, call, *args):
@@ -243,6 +243,20 @@ ok('ranges of locks', os.waitpid(pid, 0)[1] == 0)
 open('lock').close() # POSIX: closing any of the process's descriptors gives its locks back
 flock = open('lock'); fcntl.flock(flock, fcntl.LOCK_EX)
 ok('flock', fails(errno.EAGAIN, fcntl.flock, open('lock'), fcntl.LOCK_EX | fcntl.LOCK_NB))
+pid = os.fork() # waits for it, and is killed
+if pid == 0: fcntl.flock(open('lock'), fcntl.LOCK_EX); os._exit(0)
+time.sleep(0.3)
+os.kill(pid, signal.SIGKILL)
+for i in range(300):
+    if (ended := os.waitpid(pid, os.WNOHANG))[0]: break
+    time.sleep(0.1)
+ok('who waits for a lock can be killed', ended == (pid, signal.SIGKILL))
+class Alarm(Exception): pass
+def ring(*_): raise Alarm
+signal.signal(signal.SIGALRM, ring)
+signal.setitimer(signal.ITIMER_REAL, 0.3)
+try: fcntl.flock(open('lock'), fcntl.LOCK_EX); ok('and interrupted', False)
+except Alarm: ok('and interrupted')
 try:
     import sqlite3
     db = sqlite3.connect('db'); db.execute('create table t (a)'); db.execute('insert into t values (7)'); db.commit()
