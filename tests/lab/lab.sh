@@ -114,10 +114,11 @@ qemu_command() { # DIR MODE
 	(cd "$dir/cpio" && find lab -type f | cpio --quiet -o -H newc) >"$dir/extra.cpio"
 	cat "$initramfs" "$dir/extra.cpio" >"$dir/initramfs.cpio"
 	# Exact mode has one processor, and its numbers are those of the distribution's QEMU.
-	[ "$mode" != exact ] || qemu_program=(qemu-system-x86_64)
+	[ "$mode" != exact ] || distribution_qemu
 	qemu=("${qemu_program[@]}" -M q35 -cpu "max,+svm,+npt" -m "$memory"
 		-nodefaults -no-user-config -display none -no-reboot
 		-kernel "$vmlinuz" -initrd "$dir/initramfs.cpio" -serial "file:$dir/boot.log"
+		-monitor "unix:$dir/monitor,server=on,wait=off"
 		-fsdev "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap"
 		-device "virtio-9p-pci,fsdev=host,mount_tag=host"
 		-fsdev "local,id=checkout,path=$top,security_model=none,readonly=on,multidevs=remap"
@@ -129,7 +130,7 @@ qemu_command() { # DIR MODE
 			-append "console=ttyS0 quiet panic=-1 tsc=reliable nokaslr"
 			-device "virtio-serial-pci,ioeventfd=off")
 	else
-		qemu+=(-accel "tcg,thread=multi" -smp "$cpus" -monitor "unix:$dir/monitor,server=on,wait=off"
+		qemu+=(-accel "tcg,thread=multi" -smp "$cpus"
 			-append "console=ttyS0 quiet panic=-1 tsc=reliable $qemu_settings"
 			-netdev "user,id=net,hostfwd=tcp:127.0.0.1:0-:22" -device "virtio-net-pci,netdev=net,romfile="
 			-device virtio-rng-pci)

@@ -93,8 +93,11 @@ build_fio() { # DIR
 bench_measure() {
 	local lab=(bash "$lab_dir/lab.sh" --fresh)
 	[ "$mode" = parallel ] || lab=(bash "$lab_dir/lab.sh" --exact)
-	say "bench $bench_name: measuring, $mode mode, $rounds round(s)"
-	"${lab[@]}" bash "$bench_lib/$bench_name-inside.sh" "$out" "$@" >"$KATAVM_RESULTS/log" 2>&1 || {
+	# A lab whose clock stands still ends no wait of its own.
+	local limit=$((1800 + rounds * 1800))
+	say "bench $bench_name: measuring, $mode mode, $rounds round(s), for $((limit / 60)) minutes at most"
+	timeout --foreground --kill-after=30 "$limit" "${lab[@]}" bash "$bench_lib/$bench_name-inside.sh" "$out" "$@" >"$KATAVM_RESULTS/log" 2>&1 || {
+		[ $? -ne 124 ] || say "bench $bench_name: stopped after $((limit / 60)) minutes; the last line tells where"
 		tail -n 30 "$KATAVM_RESULTS/log" >&2
 		die "bench $bench_name: the measurement failed; its output is in $KATAVM_RESULTS/log"
 	}

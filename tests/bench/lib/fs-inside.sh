@@ -68,7 +68,7 @@ while [ "$round" -le "$rounds" ]; do
 	for part in $parts; do
 		case $part in
 		throughput) throughput_rows ;;
-		tree) timed_rows untar git-status ;;
+		tree) timed_rows untar git-status-10 ;;
 		small) timed_rows create-10000 list-10000 remove-10000 ;;
 		few) timed_rows create-1000 list-1000 read-1000 remove-1000 ;;
 		esac

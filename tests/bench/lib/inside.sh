@@ -42,10 +42,15 @@ kvm_counters() {
 }
 host_counters() { :; } # for a bench that counts more, in the same form
 
-# follow FILE: copies a VM's console to FILE until the guest says that it is done.
+# follow FILE: copies a VM's console to FILE until the guest says that it is done. One that says nothing for five minutes of the lab's
+# clock has stopped.
 follow() {
-	local line
-	while IFS= read -r line; do
+	local line rc=0
+	while :; do
+		IFS= read -r -t 300 line || {
+			rc=$?
+			break
+		}
 		line=${line%$'\r'}
 		case $line in
 		"mark "*)
@@ -56,7 +61,7 @@ follow() {
 		esac
 		[ "$line" != "bench: done" ] || return 0
 	done >"$1"
-	echo "the guest ended before its bench was done:"
+	[ "$rc" -gt 128 ] && echo "the guest has said nothing for 300 s:" || echo "the guest ended before its bench was done:"
 	tail -n 20 "$1"
 	return 1
 }
