@@ -36,9 +36,9 @@ throughput_rows() {
 	done
 }
 
-timed_rows() { # NAME...
+timed_rows() { # NAME..., those that end in -1 to -3 are rounds of one
 	for job in "$@"; do
-		echo "row $job ms lower $(($(figure /mnt/katavm time "$job" 3) * 10)) $(($(figure /mnt/peer time "$job" 3) * 10))"
+		echo "row ${job%-[123]} us lower $(figure /mnt/katavm time "$job" 3) $(figure /mnt/peer time "$job" 3)"
 	done
 	for job in "$@"; do
 		echo "note $job: interrupts $(figure /mnt/katavm time "$job" 4) to $(figure /mnt/peer time "$job" 4)," \
@@ -68,7 +68,7 @@ while [ "$round" -le "$rounds" ]; do
 	for part in $parts; do
 		case $part in
 		throughput) throughput_rows ;;
-		tree) timed_rows untar git-status-10 ;;
+		tree) timed_rows untar git-status-1 git-status-2 git-status-3 ;;
 		small) timed_rows create-10000 list-10000 remove-10000 ;;
 		few) timed_rows create-1000 list-1000 read-1000 remove-1000 ;;
 		esac
