@@ -12,6 +12,7 @@
  */
 #include "devices/fs/fs_private.h"
 
+#include <sys/inotify.h>
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 #include <time.h>
@@ -298,6 +299,7 @@ int fs_op_setattr(struct fs *fs, struct fs_call *call, struct fs_node *node)
 	struct statx status = { 0 };
 	int r = 0;
 
+	fs_own_node(fs, node, IN_ATTRIB | IN_MODIFY | IN_CLOSE_WRITE);
 	if (in.valid & FATTR_SIZE)
 		r = set_size(fs, node, &in);
 	if (r == 0 && (in.valid & rest))

@@ -32,6 +32,7 @@ static bool is_valid(const struct fs_message *message, size_t fd_count)
 	switch ((enum fs_message_kind)message->kind) {
 	case FS_MESSAGE_SHARE:
 		return fd_count == 1 && message->body.share.read_only <= 1 &&
+		       message->body.share.notify <= 1 &&
 		       message->body.share.cache <= FS_CACHE_NEVER &&
 		       memchr(message->body.share.file_name, 0, FS_FILE_NAME_SIZE);
 	case FS_MESSAGE_MEMORY:

@@ -45,7 +45,7 @@ struct fs_message {
 	uint32_t kind, share;
 	union {
 		struct {
-			uint8_t read_only, cache; /* enum fs_cache */
+			uint8_t read_only, cache, notify; /* cache: enum fs_cache */
 			char file_name[FS_FILE_NAME_SIZE];
 		} share;
 		struct {

@@ -4,7 +4,8 @@
  * that make, remove, rename and link names, readlinkat, fchmodat, fchownat, utimensat, ftruncate,
  * fallocate, copy_file_range, fsync, fdatasync, syncfs, fstatfs, the xattr calls, setfsuid,
  * setfsgid, capget, capset, sendmsg, recvmsg, mmap, munmap, brk, madvise, clone3 (one helper
- * thread), futex, clock_gettime, exit_group.
+ * thread), futex, clock_gettime, exit_group; where a share notifies also inotify_init1,
+ * inotify_add_watch (of /proc/self/fd/N) and inotify_rm_watch.
  */
 #include "devices/fs/confine.h"
 #include "base/sys.h"

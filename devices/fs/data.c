@@ -6,6 +6,7 @@
 #include "base/container_of.h"
 #include "devices/fs/fs_private.h"
 
+#include <sys/inotify.h>
 #include <sys/uio.h>
 
 enum { WRITE_AT_ONCE = 64 * 1024 };
@@ -23,6 +24,8 @@ int fs_op_open(struct fs *fs, struct fs_call *call, struct fs_node *node)
 		return node->type == S_IFDIR ? -EISDIR : -EACCES;
 	if (fs->config.read_only && ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC)))
 		return -EROFS;
+	if (flags & O_TRUNC)
+		fs_own_node(fs, node, IN_MODIFY | IN_ATTRIB);
 	fd = fs_node_open(fs, node, flags, &status);
 	if (fd < 0)
 		return fd;
@@ -59,6 +62,7 @@ int fs_op_flush(struct fs *fs, struct fs_call *call, struct fs_node *node)
 	if (!fs_handle_find(fs, in->fh, node))
 		return -EBADF;
 	if (node->locks) {
+		fs_own_node(fs, node, IN_CLOSE_WRITE); /* a lock has a descriptor of its own */
 		fs_locks_drop(node, NULL, &in->lock_owner);
 		fs_locks_retry(fs);
 	}
@@ -180,6 +184,7 @@ int fs_op_write(struct fs *fs, struct fs_call *call, struct fs_node *node)
 				    &covered);
 	if (covered != in.size)
 		return -EINVAL;
+	fs_own_begin(fs, call, node, IN_MODIFY | IN_ATTRIB); /* ATTRIB: of set-user bits */
 	if (in.size <= WRITE_AT_ONCE || is_in_memory(fs, handle))
 		return written(call, SYS_RETRY(pwritev, handle->fd, call->segments, (int)count,
 					       (off_t)in.offset));
@@ -248,6 +253,7 @@ int fs_op_fallocate(struct fs *fs, struct fs_call *call, struct fs_node *node)
 	call->arguments[2] = in->length;
 	if (in->offset > INT64_MAX || in->length > INT64_MAX)
 		return -EINVAL;
+	fs_own_begin(fs, call, node, IN_MODIFY | IN_ATTRIB);
 	return call->handle ? fs_offload(call, fallocate_work) : -EBADF;
 }
 
@@ -283,6 +289,7 @@ int fs_op_copy_file_range(struct fs *fs, struct fs_call *call, struct fs_node *n
 	call->arguments[2] = (uint64_t)to->fd;
 	call->arguments[3] = in->off_out;
 	call->arguments[4] = in->len < INT32_MAX ? in->len : 1 << 30;
+	fs_own_begin(fs, call, target, IN_MODIFY | IN_ATTRIB);
 	return fs_offload(call, copy_work);
 }
 

@@ -1,6 +1,7 @@
 /* A share's life, and what guest and server agree on at its start. */
 #include "devices/fs/fs.h"
 #include "base/check.h"
+#include "devices/fs/events.h"
 #include "devices/fs/fs_private.h"
 
 #include <linux/magic.h>
@@ -21,6 +22,8 @@ enum {
 
 static int init(const struct fs_config *config, struct fs *fs)
 {
+	int r;
+
 	fs->config = *config;
 	fs->sync_fd = -EBADF;
 	fs->uid = geteuid();
@@ -31,7 +34,10 @@ static int init(const struct fs_config *config, struct fs *fs)
 		       config->file_name ? config->file_name : "");
 	(void)pthread_mutex_init(&fs->worker.lock, NULL);
 	(void)pthread_cond_init(&fs->worker.wake, NULL);
-	return fs_nodes_init(fs);
+	r = config->notify ? fs_own_create(fs) : 0;
+	if (r == 0 && config->notify)
+		r = fs_events_create(fs);
+	return r < 0 ? r : fs_nodes_init(fs);
 }
 
 /* O_PATH descriptors name only; without this one the guest's sync does nothing. */
@@ -47,6 +53,8 @@ static void finish(struct fs *fs)
 {
 	fs_worker_stop(fs);
 	fs_nodes_finish(fs);
+	fs_events_destroy(fs);
+	fs_own_destroy(fs);
 	fs_table_finish(&fs->handles);
 	(void)pthread_mutex_destroy(&fs->worker.lock);
 	(void)pthread_cond_destroy(&fs->worker.wake);
@@ -94,6 +102,7 @@ void fs_reset(struct fs *fs)
 	CHECK(fs->pending == 0);
 	close_handles(fs);
 	fs_nodes_finish(fs);
+	fs_events_reset(fs);
 	fs->ready = false;
 	/* the root itself is still there: it was, and its descriptor is */
 	CHECK(fs_nodes_init(fs) == 0);
@@ -114,6 +123,7 @@ void fs_destroy(struct fs *fs)
 void fs_interrupt_all(struct fs *fs)
 {
 	fs_locks_interrupt_all(fs);
+	fs_events_interrupt(fs);
 }
 
 void fs_allow_nodes(struct fs *fs, uint32_t count)
@@ -145,6 +155,8 @@ static uint64_t wanted_features(const struct fs *fs)
 		features |= FUSE_CACHE_SYMLINKS;
 	if (fs->config.cache == FS_CACHE_NEVER)
 		features |= DIRECT_IO_ALLOW_MMAP;
+	if (fs->config.notify)
+		features |= FS_TELLS;
 	return features;
 }
 
@@ -184,6 +196,7 @@ int fs_op_destroy(struct fs *fs, struct fs_call *call, struct fs_node *node)
 	(void)call;
 	(void)node;
 	close_handles(fs);
+	fs_watch_end_all(fs);
 	return 0;
 }
 

@@ -21,7 +21,7 @@ struct fs;
 struct fs_handle;
 
 enum fs_cache {
-	FS_CACHE_AUTO,   /* what the host changes is seen by the next look; folders: within 100 ms */
+	FS_CACHE_AUTO, /* what the host changes is seen by the next look; folders: within 100 ms */
 	FS_CACHE_ALWAYS, /* the guest is the only one that writes: it may remember everything */
 	FS_CACHE_NEVER,  /* nothing is kept in the guest, not even data */
 };
@@ -34,6 +34,7 @@ struct fs_config {
 	bool read_only;
 	bool squash; /* all files belong to this process's user, which is the guest's root */
 	enum fs_cache cache;
+	bool notify;        /* tell the guest of what others do to what it watches: events.h */
 	uint32_t max_nodes; /* files the guest may know at a time; beyond: ENFILE. 0: 65,536 */
 };
 
@@ -47,6 +48,7 @@ struct fs_call {
 	struct fuse_in_header in;
 	size_t body_size;
 	struct fs_handle *handle;      /* held until it is answered */
+	uint16_t own[2];               /* notes of own.c, or 0 */
 	int owned_fd;                  /* closed when it is answered, or -EBADF */
 	uint64_t to_guest, from_guest; /* bytes of files, once it is answered */
 	struct io_op op;
@@ -64,7 +66,8 @@ int fs_create(const struct fs_config *config, struct fs **out);
 /* True: the answer is in the chain. False: done(call) will be called from the loop. */
 bool fs_serve(struct fs *fs, struct fs_call *call);
 
-/* Answers what waits for a lock. What the disk is at goes on: see fs_pending. */
+/* Answers what waits for a lock or for something to happen. What the disk is at goes on: see
+ * fs_pending. */
 void fs_interrupt_all(struct fs *fs);
 /* Requests that are not answered yet. */
 unsigned fs_pending(const struct fs *fs);

@@ -55,6 +55,7 @@ struct fs_node {
 	uint32_t children; /* nodes whose parent this is */
 	uint16_t type;     /* S_IFMT */
 	int16_t dir_slot;  /* or -1 */
+	int watch;         /* inotify's number; 0: the guest does not watch it; see events.c */
 };
 
 struct fs_listing;
@@ -108,6 +109,8 @@ struct fs {
 	uint64_t early_interrupts[FS_EARLY_INTERRUPTS]; /* of requests that have not come yet */
 	unsigned early_interrupt_count;
 	struct fs_worker worker;
+	struct fs_events *events; /* NULL: the guest is told nothing */
+	struct fs_own *own;       /* NULL as well then */
 	_Alignas(8) uint8_t body[FS_BODY_MAX];
 	_Alignas(8) uint8_t answer[FS_ANSWER_MAX];
 };
@@ -145,6 +148,10 @@ int fs_node_open(struct fs *fs, struct fs_node *node, int flags, struct statx *s
 /* One name in an open folder, never through a symbolic link. */
 int fs_open_beneath(int dir, const char *path, int flags, mode_t mode);
 int fs_stat_at(int dir, const char *name, int flags, struct statx *out);
+/* Who is known to be at this name of an open folder now; NULL: nobody. */
+struct fs_node *fs_node_at(const struct fs *fs, int dir, const char *name);
+/* Is it still where it was last seen, looked for from the root on? */
+bool fs_node_is_beneath(const struct fs *fs, const struct fs_node *node);
 bool fs_key_is(const struct fs_key *key, const struct statx *status);
 struct fs_key fs_key_of(const struct statx *status);
 
@@ -207,6 +214,39 @@ void fs_look_for_attributes(struct fs *fs);
 
 void fs_listing_free(struct fs_listing *listing);
 
+/* ---- events.c: what others do on the host to what the guest watches ---- */
+
+int fs_events_create(struct fs *fs);
+/* No request may wait. Does nothing where there is nothing. */
+void fs_events_destroy(struct fs *fs);
+/* After the nodes were forgotten. */
+void fs_events_reset(struct fs *fs);
+/* At the end of this turn, whether something has come or not. */
+void fs_events_look_soon(struct fs *fs);
+/* Answers the request that waits. */
+void fs_events_interrupt(struct fs *fs);
+/* The guest knows it no more. */
+void fs_watch_end(struct fs *fs, struct fs_node *node);
+void fs_watch_end_all(struct fs *fs);
+
+/* ---- own.c: to be called before it is done; masks of inotify(7) ---- */
+
+/* To this name of a folder. */
+void fs_own_name(struct fs *fs, const struct fs_node *folder, const char *name, uint32_t mask);
+/* To whoever is at this name of an open folder. */
+void fs_own_child(struct fs *fs, int dir, const char *name, uint32_t mask);
+/* To this one, wherever it was last seen. */
+void fs_own_node(struct fs *fs, const struct fs_node *node, uint32_t mask);
+/* The same by a call that is answered later: fs_own_end when it is done. */
+void fs_own_begin(struct fs *fs, struct fs_call *call, const struct fs_node *node, uint32_t mask);
+void fs_own_end(struct fs *fs, struct fs_call *call);
+/* For events.c: is what this watch tells the guest's own doing? What is not under way is forgotten.
+ */
+bool fs_own_is(const struct fs *fs, int number, const char *name, uint32_t mask);
+void fs_own_clear(struct fs *fs);
+int fs_own_create(struct fs *fs);
+void fs_own_destroy(struct fs *fs);
+
 /* ---- the operations: the answer's size in fs->answer, or -errno, or FS_... ---- */
 
 typedef int fs_operation(struct fs *fs, struct fs_call *call, struct fs_node *node);
@@ -218,7 +258,7 @@ fs_operation fs_op_lookup, fs_op_forget, fs_op_batch_forget, fs_op_getattr, fs_o
     fs_op_flush, fs_op_init, fs_op_opendir, fs_op_readdir, fs_op_readdirplus, fs_op_releasedir,
     fs_op_fsyncdir, fs_op_getlk, fs_op_setlk, fs_op_setlkw, fs_op_create, fs_op_interrupt,
     fs_op_destroy, fs_op_ioctl, fs_op_fallocate, fs_op_lseek, fs_op_copy_file_range, fs_op_syncfs,
-    fs_op_statx;
+    fs_op_statx, fs_op_watch, fs_op_events;
 
 #define FS_BODY(call, type) ((const type *)(const void *)(call)->fs->body)
 #define FS_ANSWER(fs, type) ((type *)(void *)(fs)->answer)

@@ -2,6 +2,7 @@
 #include "devices/fs/fs_private.h"
 
 #include <stdio.h>
+#include <sys/inotify.h>
 
 void fs_number(int fd, char out[12])
 {
@@ -48,6 +49,7 @@ static void end(struct fs *fs, struct fs_handle *handle)
 	while (*at != handle)
 		at = &(*at)->next;
 	*at = handle->next;
+	fs_own_node(fs, node, IN_CLOSE_WRITE);
 	fs_locks_drop(node, handle, NULL);
 	fs_table_remove(&fs->handles, handle->id);
 	close_fd(&handle->fd);

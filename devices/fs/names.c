@@ -3,6 +3,7 @@
 
 #include <linux/fs.h>
 #include <linux/limits.h>
+#include <sys/inotify.h>
 
 static const uint64_t NEGATIVE_S = 86400;
 
@@ -106,6 +107,7 @@ int fs_op_symlink(struct fs *fs, struct fs_call *call, struct fs_node *node)
 	if (strlen(target) >= PATH_MAX)
 		return -ENAMETOOLONG;
 	r = fs_become(fs, call, &identity);
+	fs_own_name(fs, node, name, IN_CREATE);
 	if (r == 0)
 		r = (int)SYS(symlinkat, target, dir, name);
 	fs_unbecome(&identity);
@@ -126,6 +128,7 @@ int fs_op_mknod(struct fs *fs, struct fs_call *call, struct fs_node *node)
 	if (!S_ISREG(mode) && !S_ISFIFO(mode) && !S_ISSOCK(mode))
 		return -EPERM;
 	r = fs_become(fs, call, &identity);
+	fs_own_name(fs, node, name, IN_CREATE);
 	if (r == 0)
 		r = (int)SYS(mknodat, dir, name, mode, 0);
 	fs_unbecome(&identity);
@@ -143,6 +146,7 @@ int fs_op_mkdir(struct fs *fs, struct fs_call *call, struct fs_node *node)
 	if (dir < 0)
 		return dir;
 	r = fs_become(fs, call, &identity);
+	fs_own_name(fs, node, name, IN_CREATE);
 	if (r == 0)
 		r = (int)SYS(mkdirat, dir, name, mode & 07777);
 	fs_unbecome(&identity);
@@ -155,7 +159,11 @@ static int remove_name(struct fs *fs, struct fs_call *call, struct fs_node *node
 	size_t at = 0;
 	int dir = folder_and_name(fs, call, node, &at, &name);
 
-	return dir < 0 ? dir : (int)SYS(unlinkat, dir, name, flags);
+	if (dir < 0)
+		return dir;
+	fs_own_name(fs, node, name, IN_DELETE);
+	fs_own_child(fs, dir, name, IN_ATTRIB | IN_DELETE_SELF);
+	return (int)SYS(unlinkat, dir, name, flags);
 }
 
 int fs_op_unlink(struct fs *fs, struct fs_call *call, struct fs_node *node)
@@ -191,6 +199,11 @@ static int rename_to(struct fs *fs, struct fs_call *call, struct fs_node *node, 
 	new_dir = held < 0 ? held : fs_node_dir(fs, new_parent);
 	if (new_dir < 0)
 		return new_dir;
+	fs_own_name(fs, node, name, IN_MOVED_FROM | (flags & RENAME_EXCHANGE ? IN_MOVED_TO : 0));
+	fs_own_name(fs, new_parent, new_name,
+		    IN_MOVED_TO | (flags & RENAME_EXCHANGE ? IN_MOVED_FROM : 0));
+	fs_own_child(fs, held, name, IN_MOVE_SELF);
+	fs_own_child(fs, new_dir, new_name, IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF);
 	r = (int)SYS(renameat2, held, name, new_dir, new_name, flags);
 	if (r < 0)
 		return r;
@@ -237,6 +250,8 @@ int fs_op_link(struct fs *fs, struct fs_call *call, struct fs_node *node)
 	r = fs_stat_at(old_dir, old->name, AT_SYMLINK_NOFOLLOW, &status);
 	if (r < 0 || !fs_key_is(&old->key, &status))
 		return r == -ENOENT || r == 0 ? -ESTALE : r;
+	fs_own_name(fs, node, name, IN_CREATE);
+	fs_own_node(fs, old, IN_ATTRIB);
 	r = (int)SYS(linkat, old_dir, old->name, held, name, 0);
 	return r < 0 ? r : answer_entry(fs, node, held, name);
 }
@@ -264,6 +279,8 @@ static int open_made(struct fs *fs, struct fs_node *node, const struct fuse_crea
 
 	if (node->type != S_IFREG)
 		return node->type == S_IFDIR ? -EISDIR : -EACCES;
+	if (flags & O_TRUNC)
+		fs_own_node(fs, node, IN_MODIFY | IN_ATTRIB);
 	return fs_node_open(fs, node, flags, &status);
 }
 
@@ -295,6 +312,7 @@ int fs_op_create(struct fs *fs, struct fs_call *call, struct fs_node *node)
 
 	if (dir < 0)
 		return dir;
+	fs_own_name(fs, node, name, IN_CREATE);
 	fd = make_file(fs, call, dir, name, &in);
 	if (fd < 0 && (fd != -EEXIST || (in.flags & O_EXCL)))
 		return fd;

@@ -156,6 +156,7 @@ void fs_node_release(struct fs *fs, struct fs_node *node)
 		struct fs_node *parent = node->parent;
 
 		close_dir(fs, node);
+		fs_watch_end(fs, node);
 		unhash(fs, node);
 		fs_table_remove(&fs->nodes, node->id);
 		free(node->name);
@@ -224,15 +225,19 @@ int fs_node_get(struct fs *fs, struct fs_node *parent, const char *name, const s
 	return 0;
 }
 
-void fs_node_moved(struct fs *fs, struct fs_node *parent, const char *name)
+struct fs_node *fs_node_at(const struct fs *fs, int dir, const char *name)
 {
 	struct statx status;
-	struct fs_node *node;
-	int dir = fs_node_dir(fs, parent);
 
-	if (dir < 0 || fs_stat_at(dir, name, AT_SYMLINK_NOFOLLOW, &status) < 0)
-		return;
-	node = find_key(fs, &status);
+	return fs_stat_at(dir, name, AT_SYMLINK_NOFOLLOW, &status) < 0 ? NULL
+								       : find_key(fs, &status);
+}
+
+void fs_node_moved(struct fs *fs, struct fs_node *parent, const char *name)
+{
+	int dir = fs_node_dir(fs, parent);
+	struct fs_node *node = dir < 0 ? NULL : fs_node_at(fs, dir, name);
+
 	if (node)
 		(void)set_place(fs, node, parent, name);
 }
@@ -320,6 +325,32 @@ static int path_to(struct fs *fs, struct fs_node *node, unsigned steps, char pat
 	return fs->dirs[node->dir_slot].fd;
 }
 /* NOLINTEND(misc-no-recursion) */
+
+/* Not from an open folder on: that one may be elsewhere. */
+bool fs_node_is_beneath(const struct fs *fs, const struct fs_node *node)
+{
+	char path[PATH_MAX], *at = path + sizeof path - 1;
+	const struct fs_key *key = &node->key;
+	own_fd fd = -EBADF;
+	struct statx status;
+
+	*at = '\0';
+	for (; node != fs->root; node = node->parent) {
+		size_t size = strlen(node->name), slash = *at != '\0';
+
+		if ((size_t)(at - path) < size + slash)
+			return false;
+		if (slash)
+			*--at = '/';
+		at -= size;
+		memcpy(at, node->name, size);
+	}
+	if (!*at)
+		return true;
+	fd = fs_open_beneath(fs->config.root_fd, at, O_PATH, 0);
+	return fd >= 0 && fs_stat_at(fd, "", AT_EMPTY_PATH, &status) == 0 &&
+	       fs_key_is(key, &status);
+}
 
 int fs_node_dir(struct fs *fs, struct fs_node *node)
 {
@@ -445,6 +476,7 @@ void fs_nodes_finish(struct fs *fs)
 		if (!node)
 			continue;
 		close_dir(fs, node);
+		fs_watch_end(fs, node);
 		free(node->name);
 		free(node);
 	}

@@ -1,6 +1,7 @@
 /* A request is copied once, but for the data of a write, and judged in the copy. */
 #include "base/check.h"
 #include "base/container_of.h"
+#include "devices/fs/events.h"
 #include "devices/fs/fs_private.h"
 
 struct row {
@@ -64,6 +65,18 @@ static const struct row rows[] = {
 	[52] = { fs_op_statx, 24, 0 }, /* FUSE_STATX, protocol 7.39 */
 };
 
+static const struct row watch_row = { fs_op_watch, 0, 0 };
+static const struct row events_row = { fs_op_events, sizeof(struct fs_events_in), ANY_NODE };
+
+static const struct row *row_of(uint32_t opcode)
+{
+	if (opcode == FS_WATCH)
+		return &watch_row;
+	if (opcode == FS_EVENTS)
+		return &events_row;
+	return opcode < sizeof rows / sizeof rows[0] && rows[opcode].run ? &rows[opcode] : NULL;
+}
+
 /* result: the answer's size in fs->answer, or -errno. */
 static void answer(struct fs *fs, struct fs_call *call, int result)
 {
@@ -112,12 +125,13 @@ static int run(struct fs *fs, struct fs_call *call, const struct row *row)
 
 bool fs_serve(struct fs *fs, struct fs_call *call)
 {
-	const struct row *row = NULL;
+	const struct row *row;
 	int r = -ENOSYS;
 
 	call->fs = fs;
 	call->handle = NULL;
 	call->owned_fd = -EBADF;
+	call->own[0] = call->own[1] = 0;
 	call->to_guest = call->from_guest = 0;
 	call->op = (struct io_op){ 0 };
 	if (!chain_get(&call->chain, &call->in) || call->in.len < sizeof call->in) {
@@ -125,8 +139,7 @@ bool fs_serve(struct fs *fs, struct fs_call *call)
 		return true; /* not a request: it has no number to answer to */
 	}
 	call->body_size = call->in.len - sizeof call->in;
-	if (call->in.opcode < sizeof rows / sizeof rows[0] && rows[call->in.opcode].run)
-		row = &rows[call->in.opcode];
+	row = row_of(call->in.opcode);
 	if (row)
 		r = run(fs, call, row);
 	if (r == FS_PENDING) {
@@ -134,6 +147,7 @@ bool fs_serve(struct fs *fs, struct fs_call *call)
 		return false;
 	}
 	close_fd(&call->owned_fd); /* what could not be begun */
+	fs_own_end(fs, call);
 	if (row && (row->flags & SILENT))
 		call->chain.write_position = 0;
 	else if (r != FS_ANSWERED)
@@ -148,6 +162,7 @@ void fs_finish(struct fs_call *call, int result)
 	if (call->handle)
 		fs_handle_drop(fs, call->handle);
 	call->handle = NULL;
+	fs_own_end(fs, call);
 	close_fd(&call->owned_fd);
 	fs->pending--;
 	if (call->in.opcode == FUSE_READ && result >= 0) { /* the data is where it belongs */

@@ -364,6 +364,7 @@ static int add_share(struct server *server, const struct fs_message *message, in
 		.read_only = message->body.share.read_only,
 		.squash = geteuid() != 0,
 		.cache = (enum fs_cache)message->body.share.cache,
+		.notify = message->body.share.notify,
 	};
 	return 0;
 }
@@ -382,6 +383,11 @@ static int open_shares(struct server *server, struct error *err)
 
 		share->config.max_nodes = most_nodes(server->memory_size);
 		r = fs_create(&share->config, &share->fs);
+		if (r == -EMFILE && share->config.notify)
+			return error_set(err, r,
+					 "share %u: notify: this user has as many inotify "
+					 "instances as fs.inotify.max_user_instances allows",
+					 i);
 		if (r < 0)
 			return error_set(err, r, "share %u: %s", i, sys_text(r));
 	}

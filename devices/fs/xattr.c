@@ -8,6 +8,7 @@
 #include "devices/fs/fs_private.h"
 
 #include <linux/limits.h>
+#include <sys/inotify.h>
 #include <sys/xattr.h>
 
 static bool is_users(const char *name)
@@ -66,6 +67,7 @@ int fs_op_setxattr(struct fs *fs, struct fs_call *call, struct fs_node *node)
 	r = find(fs, node, &fd, number);
 	if (r < 0)
 		return r;
+	fs_own_node(fs, node, IN_ATTRIB);
 	return (int)SYS(setxattr, number, name, fs->body + at, in.size,
 			(int)(in.flags & (XATTR_CREATE | XATTR_REPLACE)));
 }
@@ -83,7 +85,10 @@ int fs_op_removexattr(struct fs *fs, struct fs_call *call, struct fs_node *node)
 	if (fs->no_attributes || !is_users(name))
 		return refused(fs);
 	r = find(fs, node, &fd, number);
-	return r < 0 ? r : (int)SYS(removexattr, number, name);
+	if (r < 0)
+		return r;
+	fs_own_node(fs, node, IN_ATTRIB);
+	return (int)SYS(removexattr, number, name);
 }
 
 static int answer_size(struct fs *fs, size_t size)

@@ -1,11 +1,13 @@
 /*
  * The share server on an empty folder in memory. An input is requests, each: u8 operation, u8 node,
- * u8 length of the body, its bytes. With the top bit of the operation set the header's length is a
- * lie. Handles and nodes are small numbers, so that an input finds them; a session starts by the
- * rules.
+ * u8 length of the body, its bytes. Operations 126 and 127 are those of events, 125
+ * is something that the host does. With the top bit of
+ * the operation set the header's length is a lie. Handles and nodes are small numbers, so that an
+ * input finds them; a session starts by the rules.
  */
 #include "base/check.h"
 #include "base/log.h"
+#include "devices/fs/events.h"
 #include "devices/fs/fs.h"
 #include <fcntl.h>
 #include <stdio.h>
@@ -42,7 +44,7 @@ static void ask(struct io *io, struct fs *fs, uint32_t opcode, uint64_t node, ui
 	call.done = answered;
 	done = fs_serve(fs, &call);
 	for (int turns = 0; !done; turns++) {
-		if (turns > 3)
+		if (turns > 3 || opcode == FS_EVENTS)
 			fs_interrupt_all(fs);
 		CHECK(io_turn(io, 1) == 0);
 	}
@@ -56,7 +58,27 @@ static void clear(const char *path)
 	CHECK(system(command) == 0); /* NOLINT(cert-env33-c): a folder of our own */
 }
 
-static void serve(struct io *io, struct fs *fs, const uint8_t *data, size_t size)
+static uint32_t opcode_of(uint8_t byte)
+{
+	byte &= 0x7f;
+	return byte < 126 ? byte : FS_WATCH + byte - 126U;
+}
+
+static void on_host(int folder, unsigned what)
+{
+	static const char *const names[] = { "one", "two" };
+
+	if (what % 4 == 0)
+		(void)mkdirat(folder, names[what / 4 % 2], 0700);
+	else if (what % 4 == 1)
+		(void)renameat(folder, names[what / 4 % 2], folder, names[(what / 4 + 1) % 2]);
+	else if (what % 4 == 2)
+		(void)unlinkat(folder, names[what / 4 % 2], AT_REMOVEDIR);
+	else
+		(void)utimensat(folder, names[what / 4 % 2], NULL, 0);
+}
+
+static void serve(struct io *io, struct fs *fs, int host, const uint8_t *data, size_t size)
 {
 	struct fuse_init_in init = { .major = 7, .minor = 38, .flags = UINT32_MAX };
 
@@ -71,8 +93,10 @@ static void serve(struct io *io, struct fs *fs, const uint8_t *data, size_t size
 		memset(request + 40, 0, sizeof request - 40);
 		memcpy(request + 40, data + 3, body);
 		/* the server syncs the whole file system: not here */
-		if ((data[0] & 0x7f) != FUSE_SYNCFS)
-			ask(io, fs, data[0] & 0x7f, data[1], (uint32_t)(40 + body) + lie,
+		if ((data[0] & 0x7f) == 125)
+			on_host(host, data[1]);
+		else if ((data[0] & 0x7f) != FUSE_SYNCFS)
+			ask(io, fs, opcode_of(data[0]), data[1], (uint32_t)(40 + body) + lie,
 			    data[0] & 1 ? body : body + 4096);
 		data += 3 + body;
 		size -= 3 + body;
@@ -85,7 +109,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct fs_config config = { .max_nodes = 16 };
 	struct io *io;
 	struct fs *fs;
-	int before;
+	int before, host;
 
 	if (size == 0)
 		return 0;
@@ -97,10 +121,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	config.root_fd = open(path, O_PATH | O_CLOEXEC);
 	config.read_only = data[size - 1] == 0xff;
 	config.cache = (enum fs_cache)(data[size - 1] % 3);
+	config.notify = data[size - 1] & 0x10;
 	CHECK(io_create(&(struct io_config){ .backend = IO_BACKEND_EPOLL }, &io) == 0);
 	config.io = io;
 	CHECK(fs_create(&config, &fs) == 0);
-	serve(io, fs, data, size);
+	host = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	CHECK(host >= 0);
+	serve(io, fs, host, data, size);
+	(void)close(host);
 	fs_destroy(fs);
 	io_destroy(io);
 	(void)close(config.self_fd);
