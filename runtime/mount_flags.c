@@ -69,6 +69,25 @@ static bool set_cache(const char *word, size_t size, struct mount_flag *out)
 	return false;
 }
 
+/* A guest that remembers everything would be told of changes, and then not see them. */
+static int check_notify(const char *flag, const char *text, const struct mount_flag *out,
+			struct error *err)
+{
+	if (!out->notify)
+		return 0;
+	if (out->kind != MOUNT_BIND && out->kind != MOUNT_VOLUME)
+		return error_set(err, -EINVAL,
+				 "%s %.120s: notify is for what others can change: a path of the "
+				 "host or a named volume",
+				 flag, text);
+	if (out->cache == MOUNT_CACHE_ALWAYS)
+		return error_set(err, -EINVAL,
+				 "%s %.120s: notify does not go with cache=always, which says that "
+				 "nobody else changes it",
+				 flag, text);
+	return 0;
+}
+
 /* Options of -v, separated by commas. */
 static int set_options(const char *text, const char *list, struct mount_flag *out,
 		       struct error *err)
@@ -86,13 +105,15 @@ static int set_options(const char *text, const char *list, struct mount_flag *ou
 			out->read_only = true;
 		else if (strncmp(list, "nocopy", size) == 0 && size == 6)
 			out->no_copy = true;
+		else if (strncmp(list, "notify", size) == 0 && size == 6)
+			out->notify = true;
 		else if (size > 0 && !is_word_of(list, size, nothing_to_do) &&
 			 !(size > 6 && strncmp(list, "cache=", 6) == 0 &&
 			   set_cache(list + 6, size - 6, out)))
 			return error_set(
 			    err, -EINVAL,
 			    "--volume %.100s: \"%.*s\" is not an option of a share: ro, "
-			    "rw, nocopy and cache=auto|always|never are",
+			    "rw, nocopy, notify and cache=auto|always|never are",
 			    text, (int)(size < 40 ? size : 40), list);
 		list += size + (list[size] == ',');
 	}
@@ -119,7 +140,7 @@ int mount_flag_volume(const char *text, struct arena *arena, struct mount_flag *
 				    arena_text(arena, text, (size_t)(first - text)), out, err);
 	if (result == 0 && second)
 		result = set_options(text, second + 1, out, err);
-	return result;
+	return result < 0 ? result : check_notify("--volume", text, out, err);
 }
 
 /* ---- --mount ---- */
@@ -161,6 +182,8 @@ static int set_field(const char *text, const struct field *field, struct arena *
 		out->read_only = is_true(value);
 	} else if (strcmp(key, "volume-nocopy") == 0) {
 		out->no_copy = is_true(value);
+	} else if (strcmp(key, "notify") == 0) {
+		out->notify = is_true(value);
 	} else if (!value || !*value) {
 		return error_set(err, -EINVAL, "--mount %.120s: \"%.40s\" needs a value", text,
 				 key);
@@ -208,9 +231,8 @@ static int check_mount(const char *text, struct arena *arena, struct mount_flag 
 		return error_set(err, -EINVAL,
 				 "--mount %.150s: the source of a volume is a name, not a path",
 				 text);
-	if (out->source)
-		return set_source(arena, "--mount", out->source, out, err);
-	return 0;
+	result = out->source ? set_source(arena, "--mount", out->source, out, err) : 0;
+	return result < 0 ? result : check_notify("--mount", text, out, err);
 }
 
 int mount_flag_mount(const char *text, struct arena *arena, struct mount_flag *out,

@@ -24,6 +24,7 @@ struct mount_flag {
 	bool read_only;
 	bool no_copy; /* VOLUME: stays empty where the image has something */
 	enum mount_cache cache;
+	bool notify;      /* BIND, VOLUME: inotify inside tells of what is changed outside */
 	bool make_source; /* BIND: -v makes a folder that is missing, --mount does not */
 };
 

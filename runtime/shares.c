@@ -124,6 +124,7 @@ void shares_add(const struct shares *shares, struct vmm_config *vm)
 		to->fd = from->fd;
 		to->read_only = from->flag->read_only;
 		to->cache = caches[from->flag->cache];
+		to->notify = from->flag->notify;
 		write_tag(i, to->tag);
 		if (from->file_name)
 			(void)snprintf(to->file_name, sizeof to->file_name, "%s", from->file_name);

@@ -182,6 +182,7 @@ static const struct key share_keys[] = {
 	{ "tag", read_text, FIELD(config_share, tag), 0, 0 },
 	{ "readonly", read_bool, FIELD(config_share, read_only), 0, 0 },
 	{ "cache", read_cache, FIELD(config_share, cache), 0, 0 },
+	{ "notify", read_bool, FIELD(config_share, notify), 0, 0 },
 	{ 0 },
 };
 

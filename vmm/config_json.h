@@ -31,7 +31,7 @@ struct config_net {
 struct config_share {
 	char path[PATH_MAX];
 	char tag[VMM_TAG_SIZE + 1];
-	bool read_only;
+	bool read_only, notify;
 	unsigned cache; /* enum vmm_cache */
 };
 

@@ -26,6 +26,7 @@ static int send_share(int socket, const struct vmm_share *share, struct error *e
 
 	message.body.share.read_only = share->read_only;
 	message.body.share.cache = (uint8_t)caches[share->cache];
+	message.body.share.notify = share->notify;
 	memcpy(message.body.share.file_name, share->file_name, FS_FILE_NAME_SIZE);
 	r = fs_message_send(socket, &message, &share->fd, 1);
 	if (r < 0)

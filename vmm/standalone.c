@@ -139,6 +139,7 @@ static int open_shares(const struct config_json *from, struct vmm_config *to, st
 		out->fd = fd;
 		out->read_only = share->read_only;
 		out->cache = (enum vmm_cache)share->cache;
+		out->notify = share->notify;
 		memcpy(out->tag, share->tag, sizeof out->tag);
 		/* of no meaning for a folder */
 		(void)snprintf(out->file_name, sizeof out->file_name, "%.255s",
@@ -306,7 +307,7 @@ static int usage(FILE *out, int status)
 	    "\"queues\": 1, \"vhost\": false,\n"
 	    "            \"send_rate\": {\"bytes\": 0}, \"receive_rate\": {\"operations\": 0}}],\n"
 	    "   \"shares\": [{\"path\": \"/srv\", \"tag\": \"srv\", \"readonly\": false, "
-	    "\"cache\": \"auto\"}],\n"
+	    "\"cache\": \"auto\", \"notify\": false}],\n"
 	    "   \"vsock\": {\"listen\": [{\"port\": 5000, \"path\": \"in.sock\"}],\n"
 	    "             \"connect\": [{\"port\": 1024, \"path\": \"out.sock\"}]}}\n\n"
 	    "Only \"kernel\" is needed. Who connects to in.sock reaches the guest's port; when the "

@@ -69,6 +69,7 @@ struct vmm_share {
 	int fd; /* O_PATH does */
 	bool read_only;
 	enum vmm_cache cache;
+	bool notify; /* inotify in the guest tells of what others change; not with CACHE_ALWAYS */
 	char tag[VMM_TAG_SIZE];
 	char file_name[VMM_SHARE_NAME_SIZE]; /* of a file: what it is called in the share */
 };

@@ -35,6 +35,9 @@ Test(mount_flags, v_a_path_of_the_host)
 	cr_expect_eq(flag.cache, MOUNT_CACHE_AUTO);
 	volume("/srv/data:/data:cache=never,ro");
 	cr_expect_eq(flag.cache, MOUNT_CACHE_NEVER);
+	cr_expect_not(flag.notify);
+	volume("/srv/data:/data:notify,ro");
+	cr_expect(flag.notify && flag.read_only);
 }
 
 Test(mount_flags, v_a_relative_path_is_of_the_current_folder)
@@ -54,6 +57,8 @@ Test(mount_flags, v_a_named_volume)
 	cr_expect_eq(flag.kind, MOUNT_VOLUME);
 	cr_expect_str_eq(flag.source, "db-1");
 	cr_expect(flag.no_copy);
+	volume("db-1:/var/lib/db:notify");
+	cr_expect(flag.notify);
 }
 
 Test(mount_flags, v_an_anonymous_volume)
@@ -80,6 +85,8 @@ Test(mount_flags, v_what_is_wrong_is_named)
 		{ "/a:/b:ro,shared", "\"shared\" is not an option" },
 		{ "/a:/b:cache=x", "\"cache=x\" is not an option" },
 		{ "/a:/b:cache", "\"cache\" is not an option" },
+		{ "/a:/b:notify=1", "\"notify=1\" is not an option" },
+		{ "/a:/b:notify,cache=always", "notify does not go with cache=always" },
 		{ "a b:/c", "a volume's name" },
 		{ "x:/c", "a volume's name" },
 	};
@@ -106,6 +113,10 @@ Test(mount_flags, mount_kinds)
 	cr_expect_eq(flag.kind, MOUNT_VOLUME);
 	mount("type=bind,source=/srv,target=/data,cache=always");
 	cr_expect_eq(flag.cache, MOUNT_CACHE_ALWAYS);
+	mount("type=bind,source=/srv,target=/data,notify,cache=auto");
+	cr_expect(flag.notify);
+	mount("type=volume,source=db,target=/data,notify=false,cache=always");
+	cr_expect_not(flag.notify);
 	mount("target=/data");
 	cr_expect_eq(flag.kind, MOUNT_ANONYMOUS);
 	mount("type=tmpfs,target=/run,tmpfs-size=1m,tmpfs-mode=700");
@@ -126,6 +137,9 @@ Test(mount_flags, mount_what_is_wrong_is_named)
 		{ "type=npipe,target=/b", "type is" },
 		{ "target=/b,bind-propagation=shared", "\"bind-propagation\" is not known" },
 		{ "target=", "needs a value" },
+		{ "target=/b,notify", "a path of the host or a named volume" },
+		{ "type=tmpfs,target=/b,notify", "a path of the host or a named volume" },
+		{ "cache=always,type=bind,source=/a,target=/b,notify=true", "cache=always" },
 		{ "target=b", "does not begin with /" },
 		{ "target=/", "nothing can be mounted over /" },
 		{ "", "needs a value" },
