@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2154,SC2034
 # For checks of a container that runs for a while, read after lib.sh: one that does what it is told, line by line.
 bash "$checkout/tests/lab/small-image.sh" "$work/image" >/dev/null 2>&1
 image=oci:$work/image:small
@@ -20,7 +20,6 @@ start() { # OPTION... : the container; leaves $pid, and $vmm, its VMM's
 	pid=$!
 	exec 9>"$work/told"
 	said ready
-	# shellcheck disable=SC2034 # for who reads this
 	vmm=$(pgrep -x -P "$pid" katavm-vmm)
 }
 tell() { # COMMAND, and waits for its end; leaves in $output, and in the file $work/said, what it said
