@@ -36,9 +36,13 @@ throughput_rows() {
 	done
 }
 
+milliseconds() { # FILE NAME
+	awk -v name="$2" '$1 == "time" && $2 == name { print $3 / 1000 }' "$1"
+}
+
 timed_rows() { # NAME..., those that end in -1 to -3 are rounds of one
 	for job in "$@"; do
-		echo "row ${job%-[123]} us lower $(figure /mnt/katavm time "$job" 3) $(figure /mnt/peer time "$job" 3)"
+		echo "row ${job%-[123]} ms lower $(milliseconds /mnt/katavm "$job") $(milliseconds /mnt/peer "$job")"
 	done
 	for job in "$@"; do
 		echo "note $job: interrupts $(figure /mnt/katavm time "$job" 4) to $(figure /mnt/peer time "$job" 4)," \
