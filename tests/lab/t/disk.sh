@@ -88,7 +88,7 @@ check "or when that is forced" katavm disk rm --force box disk1
 check "the container ends then, too" end
 
 expect_failure "too many slots" 125 'disk-slots is a number up to 8' katavm run --disk-slots 9 "$image" true
-expect_failure "a limit of the writable layer that is none" 125 'bps is a size' katavm run --disk 1g,bps=0 "$image" true
+expect_failure "a limit of the writable layer that is none" 125 'bps is .* a size .*not "0"' katavm run --disk 1g,bps=0 "$image" true
 expect_failure "limits of no disk" 125 'no disk' katavm run --disk 0,iops=5 "$image" true
 observe katavm run -q --timeout 600 --disk 1g,iops=20:1 "$image" sh -c '
 	from=$(cut -d. -f1 /proc/uptime); dd if=/dev/zero of=/file bs=4k count=64 oflag=direct 2>/dev/null; echo $(($(cut -d. -f1 /proc/uptime) - from))'
