@@ -53,6 +53,7 @@ peer() { # BYTES EXPRESSION: the host's side of exchange
 		vmm.connect(sys.argv[1])
 		vmm.sendall(b'stats\n')
 		for line in vmm.makefile():
+		    if line == '\n': break # that was all
 		    device = json.loads(line)
 		    if device['device'] == 'virtio-net':
 		        print('whole' if came == sent else f'{len(came)} bytes', *eval(sys.argv[3]))

@@ -5,6 +5,7 @@
 . "$(dirname "$0")/../net-guest.sh"
 control=$work/control
 
+# Limits far below what a guest does on the slowest host.
 limited() { # [KEYS]: 3 MB each way with these
 	exchange 3000000 "'delayed', device['delayed']" "$@"
 }
@@ -12,10 +13,10 @@ limited() { # [KEYS]: 3 MB each way with these
 tap
 expect_match "without a limit nothing waits" '^whole delayed 0$' limited
 expect_match "what the guest sends waits, and arrives whole" '^whole delayed [1-9]' \
-	limited '"send_rate": {"bytes": 2000000, "bytes_burst": 100000}'
+	limited '"send_rate": {"bytes": 300000, "bytes_burst": 100000}'
 expect_match "what it receives, too" '^whole delayed [1-9]' limited '"receive_rate": {"operations": 100, "operations_burst": 4}'
 expect_match "both at once" '^whole delayed [1-9]' \
-	limited '"receive_rate": {"bytes": 4000000}, "send_rate": {"operations": 200, "operations_burst": 8}'
+	limited '"receive_rate": {"bytes": 300000, "bytes_burst": 100000}, "send_rate": {"operations": 30, "operations_burst": 4}'
 ip link del t0
 
 # The same of a container, which is asked about while it waits for a line.
