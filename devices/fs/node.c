@@ -264,6 +264,20 @@ static void keep_dir(struct fs *fs, struct fs_node *node, int fd)
 	node->dir_slot = (int16_t)(dir - fs->dirs);
 }
 
+/* Puts a name in front of *at, which ends path[]; false: there is no room for it. */
+static bool put_above(const char *path, char **at, const char *name)
+{
+	size_t size = strlen(name), slash = **at != '\0';
+
+	if ((size_t)(*at - path) < size + slash)
+		return false;
+	if (slash)
+		*--*at = '/';
+	*at -= size;
+	memcpy(*at, name, size);
+	return true;
+}
+
 /* The names from an open folder above (returned) down to node, written from the end of path[]
  * backwards. Longer than the kernel takes at once: the folder in between is opened first. */
 static int path_to(struct fs *fs, struct fs_node *node, unsigned steps, char path[PATH_MAX],
@@ -305,18 +319,12 @@ static int path_to(struct fs *fs, struct fs_node *node, unsigned steps, char pat
 
 	*at = '\0';
 	for (; node != fs->root && node->dir_slot < 0; node = node->parent) {
-		size_t size = strlen(node->name), slash = *at != '\0';
-
-		if ((size_t)(at - path) < size + slash) {
-			if (steps == 0)
-				return -ENAMETOOLONG;
-			*start = at;
-			return find_dir(fs, node, steps - 1);
-		}
-		if (slash)
-			*--at = '/';
-		at -= size;
-		memcpy(at, node->name, size);
+		if (put_above(path, &at, node->name))
+			continue;
+		if (steps == 0)
+			return -ENAMETOOLONG;
+		*start = at;
+		return find_dir(fs, node, steps - 1);
 	}
 	*start = at;
 	if (node == fs->root)
@@ -335,16 +343,9 @@ bool fs_node_is_beneath(const struct fs *fs, const struct fs_node *node)
 	struct statx status;
 
 	*at = '\0';
-	for (; node != fs->root; node = node->parent) {
-		size_t size = strlen(node->name), slash = *at != '\0';
-
-		if ((size_t)(at - path) < size + slash)
+	for (; node != fs->root; node = node->parent)
+		if (!put_above(path, &at, node->name))
 			return false;
-		if (slash)
-			*--at = '/';
-		at -= size;
-		memcpy(at, node->name, size);
-	}
 	if (!*at)
 		return true;
 	fd = fs_open_beneath(fs->config.root_fd, at, O_PATH, 0);
