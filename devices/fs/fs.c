@@ -175,6 +175,7 @@ int fs_op_init(struct fs *fs, struct fs_call *call, struct fs_node *node)
 		offered |= (uint64_t)in.flags2 << 32;
 	features = wanted_features(fs) & offered;
 	fs->ready = true;
+	fs_locks_forget_interrupts(fs); /* requests are counted anew */
 	*out = (struct fuse_init_out){
 		.major = FUSE_KERNEL_VERSION,
 		.minor = KERNEL_MINOR,

@@ -204,6 +204,8 @@ int fs_host_gid(const struct fs *fs, uint32_t guest, gid_t *out);
 void fs_locks_drop(struct fs_node *node, const struct fs_handle *handle, const uint64_t *owner);
 void fs_locks_retry(struct fs *fs);
 void fs_locks_interrupt_all(struct fs *fs);
+/* Those whose requests have not come. */
+void fs_locks_forget_interrupts(struct fs *fs);
 
 /* ---- xattr.c ---- */
 

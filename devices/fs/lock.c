@@ -174,6 +174,11 @@ void fs_locks_interrupt_all(struct fs *fs)
 		;
 }
 
+void fs_locks_forget_interrupts(struct fs *fs)
+{
+	memset(fs->early_interrupts, 0, sizeof fs->early_interrupts);
+}
+
 static bool was_interrupted(const struct fs *fs, uint64_t unique)
 {
 	for (unsigned i = 0; i < FS_EARLY_INTERRUPTS; i++)

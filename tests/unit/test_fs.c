@@ -571,6 +571,13 @@ Test(fs, waiting_for_a_lock_is_interrupted)
 	cr_assert_not(client.done, "and the next one is not");
 	fs_interrupt_all(client.fs);
 	cr_assert_eq(client_error(&client), -EINTR);
+	/* a guest that begins again counts its requests anew */
+	interrupt(client.unique + 2);
+	client_init(&client);
+	ask_for_the_lock(node, handle);
+	cr_assert_not(client.done, "it was meant for another");
+	fs_interrupt_all(client.fs);
+	cr_assert_eq(client_error(&client), -EINTR);
 	cr_assert_eq(fs_pending(client.fs), 0);
 	client_close(&client);
 }
