@@ -14,19 +14,18 @@ qemu_pid=
 
 usage() {
 	cat <<-'END'
-		usage: ./dev lab [--exact] [--memory MIB] [--cpus N] COMMAND [ARGUMENT…]
-		       ./dev lab --start [--memory MIB] [--cpus N] | --keep COMMAND… | --stop | --status | --state
+		usage: ./dev lab [--exact] [--memory MIB] COMMAND [ARGUMENT…]
+		       ./dev lab --start [--memory MIB] | --keep COMMAND… | --stop | --status | --state
 
 		Runs COMMAND on a host with /dev/kvm that works: this machine where it has hardware virtualisation, else an
 		emulated one in which this machine's files are visible and cannot be changed. The folder results/ of the
 		checkout (or $KATAVM_RESULTS) is writable there as /results, what ./dev build made is in $PATH. One word with
-		spaces in it is shell text.
+		spaces in it is shell text. An emulated host has one processor (tests/lab/qemu.sh says why).
 
 		  --exact    the lab's clock is the number of instructions executed, one a nanosecond: the same command
-		             takes the same time in every run. One CPU, slow, always emulated.
+		             takes the same time in every run. Slow, always emulated.
 		  --start    keep a lab running; commands use it while it is up, and do not wait for a boot
 		  --keep     start one unless it runs, then run COMMAND in it
-		  --cpus     processors of the lab (1); with several, guests fail now and then (tests/lab/qemu.sh)
 		  --stop     end it; --status tells about it, --state what one that hangs is doing
 		  --fresh    a lab of its own for this command, even when one is kept
 		The kept lab belongs to the checkout, or to the name in $KATAVM_LAB, and ends itself when unused for 30 minutes.
@@ -113,9 +112,7 @@ qemu_command() { # DIR MODE
 	[ ! -e "$out/bin/katavm" ] || pack_out >"$dir/cpio/lab/out.tar"
 	(cd "$dir/cpio" && find lab -type f | cpio --quiet -o -H newc) >"$dir/extra.cpio"
 	cat "$initramfs" "$dir/extra.cpio" >"$dir/initramfs.cpio"
-	# Exact mode has one processor, and its numbers are those of the distribution's QEMU.
-	[ "$mode" != exact ] || distribution_qemu
-	qemu=("${qemu_program[@]}" -M q35 -cpu "max,+svm,+npt" -m "$memory"
+	qemu=("${qemu_program[@]}" -M q35 -cpu "max,+svm,+npt" -smp 1 -m "$memory"
 		-nodefaults -no-user-config -display none -no-reboot
 		-kernel "$vmlinuz" -initrd "$dir/initramfs.cpio" -serial "file:$dir/boot.log"
 		-monitor "unix:$dir/monitor,server=on,wait=off"
@@ -126,11 +123,11 @@ qemu_command() { # DIR MODE
 		-fsdev "local,id=results,path=$results,security_model=none,multidevs=remap"
 		-device "virtio-9p-pci,fsdev=results,mount_tag=results")
 	if [ "$mode" = exact ]; then
-		qemu+=(-accel "tcg,thread=single" -icount "shift=0,sleep=off" -smp 1 -seed 1 -rtc clock=vm
+		qemu+=(-accel "tcg,thread=single" -icount "shift=0,sleep=off" -seed 1 -rtc clock=vm
 			-append "console=ttyS0 quiet panic=-1 tsc=reliable nokaslr"
 			-device "virtio-serial-pci,ioeventfd=off")
 	else
-		qemu+=(-accel "tcg,thread=multi" -smp "$cpus"
+		qemu+=(-accel "tcg,thread=multi"
 			-append "console=ttyS0 quiet panic=-1 tsc=reliable $qemu_settings"
 			-netdev "user,id=net,hostfwd=tcp:127.0.0.1:0-:22" -device "virtio-net-pci,netdev=net,romfile="
 			-device virtio-rng-pci)
@@ -298,7 +295,7 @@ start_kept() { # DIR
 		rm -rf "$dir"
 		mkdir -p "$dir"
 		say "starting the lab (an emulated host with hardware KVM), about 6 s; ./dev lab --stop ends it"
-		setsid bash "$lab_dir/lab.sh" --keeper "$dir" "$memory" "$cpus" </dev/null >"$dir.log" 2>&1 8>&- 9>&- &
+		setsid bash "$lab_dir/lab.sh" --keeper "$dir" "$memory" </dev/null >"$dir.log" 2>&1 8>&- 9>&- &
 		local child=$!
 		until kept_is_up "$dir"; do
 			kill -0 "$child" 2>/dev/null || { cat "$dir.log" >&2; die "the lab did not start"; }
@@ -328,10 +325,10 @@ state_of_kept() { # DIR
 		import socket, sys
 		monitor = socket.socket(socket.AF_UNIX)
 		monitor.connect(sys.argv[1])
-		monitor.sendall(b'info registers -a\ninfo lapic 0\ninfo lapic 1\n')
+		monitor.sendall(b'info registers -a\ninfo lapic 0\n')
 		monitor.settimeout(5)
 		text = b''
-		while text.count(b'(qemu) ') < 4:
+		while text.count(b'(qemu) ') < 3:
 		    text += monitor.recv(65536)
 		for line in text.decode(errors='replace').splitlines():
 		    if line.startswith(('CPU#', 'RAX', 'RSI', 'RIP', 'CR0', 'LVTT', 'ISR', 'IRR')):
@@ -410,9 +407,8 @@ run_exact() { # WORD...
 main() {
 	local exact='' keep='' action='' fresh='' dir rc=0
 	memory=${KATAVM_LAB_MEMORY:-3072}
-	cpus=${KATAVM_LAB_CPUS:-1}
 	if [ "${1:-}" = --keeper ]; then
-		memory=$3 cpus=$4
+		memory=$3
 		prepare
 		keeper "$2"
 		return
@@ -424,7 +420,6 @@ main() {
 		--fresh) fresh=1 ;;
 		--start | --stop | --status | --state) action=${1#--} ;;
 		--memory) memory=${2:?--memory needs a number of MiB}; shift ;;
-		--cpus) cpus=${2:?--cpus needs a number}; shift ;;
 		--help) usage; return 0 ;;
 		--) shift; break ;;
 		-*) usage >&2; die "lab: unknown option $1" ;;
@@ -432,7 +427,7 @@ main() {
 		esac
 		shift
 	done
-	case $memory$cpus in *[!0-9]*) die "lab: --memory and --cpus take numbers" ;; esac
+	case $memory in *[!0-9]*) die "lab: --memory takes a number" ;; esac
 	dir=$state/$(lab_name)
 	case $action in
 	start) start_kept "$dir"; return ;;
