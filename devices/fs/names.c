@@ -207,9 +207,12 @@ static int rename_to(struct fs *fs, struct fs_call *call, struct fs_node *node, 
 	r = (int)SYS(renameat2, held, name, new_dir, new_name, flags);
 	if (r < 0)
 		return r;
+	/* a folder that the guest has forgotten lives by its children, and one has just left */
+	node->lookups++;
 	fs_node_moved(fs, new_parent, new_name);
 	if (flags & RENAME_EXCHANGE)
 		fs_node_moved(fs, node, name);
+	fs_node_forget(fs, node, 1);
 	return 0;
 }
 

@@ -295,6 +295,37 @@ Test(fs, renames_and_what_the_host_renames)
 	client_close(&client);
 }
 
+/* What it gives away in the exchange is the last that keeps such a folder here. */
+Test(fs, exchange_out_of_a_folder_that_is_forgotten)
+{
+	struct fuse_rename2_in in = { .newdir = 1, .flags = RENAME_EXCHANGE };
+	uint64_t folder = 0, inner = 0, outer = 0;
+
+	client_open(&client);
+	cr_assert_eq(mkdir(host_path(&client, "d"), 0755), 0);
+	host_write(&client, "d/inner", "inner");
+	host_write(&client, "outer", "outer");
+	cr_assert_eq(client_lookup(&client, 1, "d", &folder), 0);
+	cr_assert_eq(client_lookup(&client, folder, "inner", &inner), 0);
+	client_forget(&client, folder, 1);
+	cr_assert_eq(client_ask(&client, FUSE_RENAME2, folder, &in, sizeof in, "inner", "outer"),
+		     0);
+	cr_assert_str_eq(host_read(&client, "d/inner"), "outer");
+	cr_assert_eq(client_getattr(&client, inner, NULL), 0, "it is where it went");
+	cr_assert_eq(client_getattr(&client, folder, NULL), -ESTALE);
+	cr_assert_eq(fs_node_count(client.fs), 2);
+	/* what comes in by it keeps it */
+	cr_assert_eq(client_lookup(&client, 1, "d", &folder), 0);
+	cr_assert_eq(client_lookup(&client, folder, "inner", &outer), 0);
+	client_forget(&client, folder, 1);
+	cr_assert_eq(client_ask(&client, FUSE_RENAME2, folder, &in, sizeof in, "inner", "outer"),
+		     0);
+	cr_assert_eq(client_getattr(&client, inner, NULL), 0);
+	cr_assert_eq(client_getattr(&client, outer, NULL), 0);
+	cr_assert_eq(client_getattr(&client, folder, NULL), 0);
+	client_close(&client);
+}
+
 /* A tree that the host turns over must not become a circle here. */
 Test(fs, folders_that_change_places)
 {
