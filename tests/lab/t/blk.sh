@@ -230,7 +230,7 @@ wait "$vm" 2>/dev/null
 
 # ---- O_DIRECT, limits, statistics ----
 truncate -s 8M $folder/direct
-start direct blocks "$(disk $folder/direct ', "direct": true, "rate": {"operations": 50, "operations_burst": 1}')"
+start direct blocks "$(disk $folder/direct ', "direct": true, "rate": {"operations": 2, "operations_burst": 1}')"
 told direct "a disk with O_DIRECT has blocks of 4 KiB" "logical 4096"
 told direct "and works" "$(yes pattern | head -c 81920 | md5sum | cut -c1-32)"
 await direct "done with it"
