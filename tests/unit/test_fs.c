@@ -30,23 +30,6 @@ Test(fs, makes_writes_reads)
 	client_close(&client);
 }
 
-Test(fs, large_data_goes_through_the_ring)
-{
-	static char block[90000];
-	uint64_t node = 0, handle = 0;
-
-	client_open(&client);
-	memset(block, 'x', sizeof block);
-	cr_assert_eq(client_create(&client, 1, "big", O_RDWR, 0600, &node, &handle), 0);
-	cr_assert_eq(client_write(&client, node, handle, 7, block, sizeof block), 0);
-	cr_assert_eq(client_read(&client, node, handle, 0, sizeof block), 0);
-	cr_assert_eq(client.answer_size, sizeof block);
-	cr_assert_eq(memcmp(client_answer(&client), "\0\0\0\0\0\0\0xxx", 10), 0);
-	cr_assert_eq(client_read(&client, node, handle, sizeof block, 100), 0);
-	cr_assert_eq(client.answer_size, 7);
-	client_close(&client);
-}
-
 Test(fs, names_are_one_component)
 {
 	char long_name[300];
@@ -610,36 +593,6 @@ Test(fs, waiting_for_a_lock_is_interrupted)
 	fs_interrupt_all(client.fs);
 	cr_assert_eq(client_error(&client), -EINTR);
 	cr_assert_eq(fs_pending(client.fs), 0);
-	client_close(&client);
-}
-
-Test(fs, slow_calls_are_answered)
-{
-	struct fuse_fsync_in sync = { 0 };
-	struct fuse_fallocate_in allocate = { .offset = 0, .length = 5000 };
-	struct fuse_copy_file_range_in copy = { .len = 100 };
-	struct fuse_syncfs_in all = { 0 };
-	struct fuse_lseek_in seek = { .whence = SEEK_HOLE };
-	uint64_t node = 0, handle = 0, to = 0, to_handle = 0;
-	struct fuse_attr attr;
-
-	client_open(&client);
-	cr_assert_eq(client_create(&client, 1, "f", O_RDWR, 0600, &node, &handle), 0);
-	sync.fh = allocate.fh = copy.fh_in = seek.fh = handle;
-	cr_assert_eq(client_ask(&client, FUSE_FSYNC, node, &sync, sizeof sync, NULL, NULL), 0);
-	cr_assert_eq(
-	    client_ask(&client, FUSE_FALLOCATE, node, &allocate, sizeof allocate, NULL, NULL), 0);
-	cr_assert_eq(client_getattr(&client, node, &attr), 0);
-	cr_assert_eq(attr.size, 5000);
-	cr_assert_eq(client_create(&client, 1, "g", O_RDWR, 0600, &to, &to_handle), 0);
-	copy.nodeid_out = to;
-	copy.fh_out = to_handle;
-	cr_assert_eq(
-	    client_ask(&client, FUSE_COPY_FILE_RANGE, node, &copy, sizeof copy, NULL, NULL), 0);
-	cr_assert_eq(((struct fuse_write_out *)client_answer(&client))->size, 100);
-	cr_assert_eq(client_ask(&client, FUSE_LSEEK, node, &seek, sizeof seek, NULL, NULL), 0);
-	cr_assert_eq(client_ask(&client, FUSE_SYNCFS, 1, &all, sizeof all, NULL, NULL), 0);
-	cr_assert_eq(client_ask(&client, FUSE_IOCTL, node, NULL, 0, NULL, NULL), -ENOTTY);
 	client_close(&client);
 }
 
