@@ -4,6 +4,7 @@
 #include "base/sys.h"
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/fs.h>
 #include <linux/keyctl.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
@@ -110,6 +111,11 @@ int kernel_open_in_root(int root, const char *path, int flags, mode_t mode)
 				.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
 
 	return (int)CALL(SYS_openat2, root, path, &how, sizeof how);
+}
+
+int kernel_rename_new(int folder, const char *from, const char *to)
+{
+	return (int)CALL(SYS_renameat2, folder, from, folder, to, RENAME_NOREPLACE);
 }
 
 /* NOLINTNEXTLINE(readability-non-const-parameter): the kernel writes *pidfd */

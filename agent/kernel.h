@@ -56,6 +56,9 @@ int kernel_pivot_root(int fd);
  * and links of /proc/PID are not followed. */
 int kernel_open_in_root(int root, const char *path, int flags, mode_t mode);
 
+/* Within a folder; -EEXIST: there is something of the new name. */
+int kernel_rename_new(int folder, const char *from, const char *to);
+
 /* A child like fork's: 0 in it, its pid here. cgroup < 0: the caller's own. *pidfd may be NULL. */
 pid_t kernel_clone(uint64_t flags, int cgroup, int *pidfd);
 int kernel_close_from(unsigned first);

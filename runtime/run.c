@@ -182,6 +182,7 @@ static int run_container(struct run *run, const struct options *options)
 		.sandbox = &run->sandbox,
 		.container = container,
 		.net = &run->net,
+		.shares = &run->shares,
 		.interfaces = net_message_make(&run->net, &run->arena),
 		.trace = &run->trace,
 		.socket = run->state.socket,

@@ -199,6 +199,7 @@ static void on_set_up(void *context, const struct ttrpc_reply *reply)
 		fail_agent(session, "set up the container", reply);
 		return;
 	}
+	shares_filled(session->input->shares);
 	answer = (const void *)reply->response;
 	process = answer->n_containers == 1 ? answer->containers[0]->started : NULL;
 	if (!process) {

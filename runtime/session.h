@@ -19,6 +19,7 @@ struct session_input {
 	struct sandbox *sandbox;
 	Katavm__Agent__V1__CreateContainerRequest *container;
 	struct net *net;
+	struct shares *shares;
 	Katavm__Agent__V1__Interface **interfaces; /* as many as net has */
 	const struct trace *trace;
 	const char *socket; /* where other katavm processes reach this one: runtime/monitor.h */

@@ -83,14 +83,18 @@ int shares_open(const struct run_config *config, struct arena *arena, struct sha
 		if (out->count == VMM_MAX_SHARES)
 			return error_set(err, -EINVAL, "--volume: more than %d shares",
 					 VMM_MAX_SHARES);
-		*share = (struct share){ .flag = flag,
-					 .fd = -EBADF,
-					 .volume = { .fd = -EBADF, .lock_fd = -EBADF } };
+		*share = (struct share){ .flag = flag, .fd = -EBADF, .volume = VOLUME_CLOSED };
 		out->count++;
 		r = flag->kind == MOUNT_VOLUME ? open_volume(share, config->root, err)
 					       : open_host(share, arena, err);
 	}
 	return r;
+}
+
+void shares_filled(struct shares *shares)
+{
+	for (size_t i = 0; i < shares->count; i++)
+		volume_filled(&shares->list[i].volume);
 }
 
 void shares_close(struct shares *shares)

@@ -26,6 +26,9 @@ int shares_open(const struct run_config *config, struct arena *arena, struct sha
 		struct error *err);
 void shares_close(struct shares *shares);
 
+/* The agent has set the container up, and so made the copies that were asked of it. */
+void shares_filled(struct shares *shares);
+
 /* What the VM is to be given; descriptors are borrowed. */
 void shares_add(const struct shares *shares, struct vmm_config *vm);
 

@@ -19,6 +19,9 @@
 
 #define DATA   "data"
 #define RECORD "volume.json"
+/* beside the data, from which they are looked up */
+#define FILLING "../filling"
+#define FILLED  "../filled"
 enum { RECORD_MAX = 64 << 10, TRIES = 20 };
 
 /* The folder of all volumes, made when missing. */
@@ -154,7 +157,7 @@ int volume_open(const char *root, const char *name, struct volume *out, struct e
 	int result = parse_volume_name(name, err), data;
 	bool made = false;
 
-	*out = (struct volume){ .fd = -1, .lock_fd = -1 };
+	*out = VOLUME_CLOSED;
 	if (result < 0)
 		return result;
 	folder = open_folder(root, path, err);
@@ -172,7 +175,10 @@ int volume_open(const char *root, const char *name, struct volume *out, struct e
 	data = sys_open(dir, DATA, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 	if (data < 0)
 		return fail(err, data, "open its data", name);
-	*out = (struct volume){ .fd = data, .lock_fd = take_fd(&lock), .made = made };
+	*out = VOLUME_CLOSED;
+	out->fd = data;
+	out->lock_fd = take_fd(&lock);
+	out->made = made;
 	return 0;
 }
 
@@ -192,22 +198,66 @@ static bool is_empty(int folder)
 	return empty;
 }
 
-/* Two containers that start at once do not both copy: who makes the file does. */
-bool volume_wants_content(const struct volume *volume)
-{
-	own_fd made = -1;
+/* ---- filling ---- */
 
-	if (!is_empty(volume->fd))
-		return false;
-	made = sys_open(volume->fd, "../filled", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
-	return made >= 0;
+/* 1: we hold it, and it is still the file of that name. 0: another had it until just now. */
+static int take_filling(const struct volume *volume, int *out)
+{
+	own_fd fd = sys_open(volume->fd, FILLING, O_RDWR | O_NOFOLLOW, 0);
+	struct stat held, named;
+	int result;
+
+	if (fd == -ENOENT && !is_empty(volume->fd))
+		return -ENOTEMPTY;
+	if (fd == -ENOENT)
+		fd = sys_open(volume->fd, FILLING, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+	result = fd < 0 ? fd : lock_take(fd, true);
+	if (result < 0)
+		return result;
+	if (SYS(fstat, fd, &held) < 0 ||
+	    SYS(fstatat, volume->fd, FILLING, &named, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    held.st_ino != named.st_ino)
+		return 0;
+	*out = take_fd(&fd);
+	return 1;
+}
+
+bool volume_wants_content(struct volume *volume)
+{
+	int result = 0;
+
+	for (int i = 0; i < TRIES && result == 0; i++) {
+		if (SYS(faccessat, volume->fd, FILLED, F_OK, 0) != -ENOENT)
+			return false;
+		result = take_filling(volume, &volume->fill_fd);
+	}
+	return result == 1;
+}
+
+/* Of who fills next the copy is asked for again if this fails, which changes nothing that is there.
+ */
+void volume_filled(struct volume *volume)
+{
+	if (volume->fill_fd < 0)
+		return;
+	(void)SYS(renameat, volume->fd, FILLING, volume->fd, FILLED);
+	close_fd(&volume->fill_fd);
+}
+
+/* A copy that never began is none that was cut off. */
+static void give_up_filling(struct volume *volume)
+{
+	if (volume->fill_fd >= 0 && is_empty(volume->fd))
+		(void)SYS(unlinkat, volume->fd, FILLING, 0);
+	own_fd_release(&volume->fill_fd);
 }
 
 void volume_close(struct volume *volume)
 {
+	give_up_filling(volume);
 	own_fd_release(&volume->fd);
 	own_fd_release(&volume->lock_fd);
-	*volume = (struct volume){ .fd = -1, .lock_fd = -1 };
+	*volume = VOLUME_CLOSED;
 }
 
 int volume_remove(const char *root, const char *name, struct error *err)

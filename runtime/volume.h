@@ -10,7 +10,9 @@
  *
  *   volumes/NAME/data          what the containers see
  *   volumes/NAME/volume.json   its labels
- *   volumes/NAME/filled        it has been offered what an image has in its place
+ *   volumes/NAME/filling       locked: somebody copies into it what an image has in its place;
+ *                              else such a copy was cut off
+ *   volumes/NAME/filled        that was done
  *
  * Whoever uses a volume holds a shared lock on its volume.json; who removes it needs all of the
  * lock.
@@ -18,14 +20,20 @@
 struct volume {
 	int fd;      /* of data, O_DIRECTORY; -1: none */
 	int lock_fd; /* keep it open for as long as the volume is in use */
+	int fill_fd; /* the copy of what the image has is ours to make; -1: it is not */
 	bool made;   /* it was not there before */
 };
+#define VOLUME_CLOSED ((struct volume){ .fd = -1, .lock_fd = -1, .fill_fd = -1 })
 
-/* Once in the life of a volume, and only if it is empty then, this is true: what the image has at
- * its place is to be copied into it now. */
-bool volume_wants_content(const struct volume *volume);
+/* True: what the image has at its place is to be copied into it, and nobody else does that until
+ * volume_filled or volume_close. Of a volume that was empty when it was first used so, until a copy
+ * was completed; while somebody else copies it is false. */
+bool volume_wants_content(struct volume *volume);
 
-/* The volume of that name, made when it is missing. Close both descriptors with volume_close. */
+/* The copy was made; from now on the volume is what its users make of it. */
+void volume_filled(struct volume *volume);
+
+/* The volume of that name, made when it is missing. Close it with volume_close. */
 int volume_open(const char *root, const char *name, struct volume *out, struct error *err);
 void volume_close(struct volume *volume);
 

@@ -129,3 +129,63 @@ Test(volume, a_failure_leaves_nothing)
 	sys_inject(NULL);
 	cr_expect_str_eq(list(), "");
 }
+
+static void put_file(const struct volume *volume)
+{
+	int fd = openat(volume->fd, "file", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+
+	cr_expect_geq(fd, 0);
+	(void)close(fd);
+}
+
+Test(volume, is_filled_until_a_copy_was_completed)
+{
+	struct volume volume;
+
+	for (int i = 0; i < 3; i++) {
+		cr_assert_eq(volume_open(root, "web", &volume, &err), 0, "%s", err.text);
+		cr_expect(volume_wants_content(&volume), "after %d that failed", i);
+		if (i > 0) /* the copy began, and was cut off */
+			put_file(&volume);
+		volume_close(&volume);
+	}
+	cr_assert_eq(volume_open(root, "web", &volume, &err), 0, "%s", err.text);
+	cr_expect(volume_wants_content(&volume));
+	volume_filled(&volume);
+	cr_expect_eq(unlinkat(volume.fd, "file", 0), 0);
+	volume_close(&volume);
+	cr_assert_eq(volume_open(root, "web", &volume, &err), 0, "%s", err.text);
+	cr_expect_not(volume_wants_content(&volume), "empty is what its user made of it");
+	volume_close(&volume);
+	cr_expect_eq(volume_remove(root, "web", &err), 0, "%s", err.text);
+}
+
+Test(volume, what_its_user_put_there_after_a_failure_is_left_alone)
+{
+	struct volume volume;
+
+	cr_assert_eq(volume_open(root, "web", &volume, &err), 0, "%s", err.text);
+	cr_expect(volume_wants_content(&volume));
+	volume_close(&volume);
+	cr_assert_eq(volume_open(root, "web", &volume, &err), 0, "%s", err.text);
+	put_file(&volume);
+	cr_expect_not(volume_wants_content(&volume));
+	volume_close(&volume);
+	cr_expect_eq(volume_remove(root, "web", &err), 0, "%s", err.text);
+}
+
+Test(volume, two_do_not_fill_one)
+{
+	struct volume first, second;
+
+	cr_assert_eq(volume_open(root, "web", &first, &err), 0, "%s", err.text);
+	cr_assert_eq(volume_open(root, "web", &second, &err), 0, "%s", err.text);
+	cr_expect(volume_wants_content(&first));
+	cr_expect_not(volume_wants_content(&second));
+	volume_filled(&second); /* not its to say */
+	volume_close(&first);
+	cr_expect(volume_wants_content(&second), "the first gave up");
+	volume_filled(&second);
+	volume_close(&second);
+	cr_expect_eq(volume_remove(root, "web", &err), 0, "%s", err.text);
+}

@@ -25,6 +25,14 @@ expect_output "a new one begins with what the image has there" "$(run "$image" s
 	run -v etc:/etc "$image" sh -c 'ls /etc | wc -l'
 run -v etc:/etc "$image" sh -c 'rm -rf /etc/passwd' >/dev/null
 expect_output "and only a new one" "gone" run -v etc:/etc "$image" sh -c '[ -e /etc/passwd ] || echo gone'
+touch taken
+expect_failure "a start that fails" 125 'the id file taken exists' run --cidfile taken -v late:/etc "$image" true
+expect_output "leaves it to the next to begin so" "$(run "$image" sh -c 'ls /etc | wc -l')" \
+	run -v late:/etc "$image" sh -c 'ls /etc | wc -l'
+expect_output "and that only once" "0" sh -c '
+	rm -rf "$1/volumes/late/data"/*
+	katavm --root "$1" run --timeout 600 --network none -q -v late:/etc "$2" sh -c "ls /etc | wc -l"' - "$root" "$image"
+check "nothing of that is left" volume rm late
 expect_output "nocopy" "0" run -v empty:/etc/default:nocopy "$image" sh -c 'ls /etc/default | wc -l'
 expect_output "two at once see the same" "yes" run -v data:/a -v data:/b "$image" \
 	sh -c 'echo x >/a/both; [ "$(cat /b/both)" = x ] && echo yes'
