@@ -8,6 +8,7 @@
 
 #include "base/own.h"
 #include "base/sys.h"
+#include "base/text.h"
 #include "runtime/containers.h"
 #include "runtime/session_methods.h"
 #include "runtime/session_names.h"
@@ -52,6 +53,7 @@ static const ProtobufCServiceDescriptor *service(void)
 	return &katavm__agent__v1__agent__descriptor;
 }
 
+/* What a guest or its VMM has a part in is made printable before. */
 static void say(const struct session *session, const char *text)
 {
 	/* in raw mode a line feed alone does not return to the line's start */
@@ -93,6 +95,7 @@ static void fail_vm(struct session *session, const char *text)
 	(void)snprintf(
 	    line, sizeof line, "%s: %s",
 	    session->started ? "the VM ended under the container" : "the VM did not start", text);
+	text_make_printable(line);
 	say(session, line);
 	keep_boot_log(session);
 	finish(session, SESSION_FAILED);
@@ -107,6 +110,7 @@ static void fail_agent(struct session *session, const char *step, const struct t
 	if (reply->error < 0) /* the VM's own end comes with a better reason */
 		return;
 	(void)snprintf(line, sizeof line, "%s: %.500s", step, reply->text);
+	text_make_printable(line);
 	say(session, line);
 	finish(session, SESSION_FAILED);
 }

@@ -136,6 +136,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.challenge('Bearer realm="http://registry.invalid/token",service="x"')
         elif self.behaviour == "login-strange":
             self.challenge('Negotiate abc')
+        elif self.behaviour == "login-escape":
+            self.challenge('Negotiate \x1b[31m\x9b31m')
         else:
             return True
         return False

@@ -93,6 +93,7 @@ changed("gzip-flip", lambda made, layer: blob_of(made, flipped(compress(TARS[0],
 changed("zstd-cut", lambda made, layer: blob_of(made, compress(TARS[0], "zstd")[:-100], digest_of(TARS[0])))
 changed("tar-cut", lambda made, layer: blob_of(made, compress(TARS[0][:-30000], "gzip"), digest_of(TARS[0][:-30000])))
 rewritten("schema1", ["schemaVersion"], 1)
+rewritten("type-escape", ["layers", 0, "mediaType"], "application/\x1b[31m\x9b31m\x7f")
 rewritten("artifact", ["config", "mediaType"], "application/vnd.oci.empty.v1+json")
 rewritten("digest-bad", ["layers", 0, "digest"], "sha256:../../../../etc/passwd")
 rewritten("digest-md5", ["layers", 0, "digest"], "md5:d41d8cd98f00b204e9800998ecf8427e")

@@ -1,7 +1,9 @@
 #include "base/check.h"
+#include "base/error.h"
 #include "base/log.h"
 #include "base/own.h"
 #include "base/sys.h"
+#include "base/text.h"
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
 #include <fcntl.h>
@@ -74,6 +76,45 @@ Test(log, limits_floods, .init = cr_redirect_stderr)
 	for (int i = 0; i < 1000; i++)
 		log_guest(&limit, LOG_LEVEL_WARNING, "bad %d\n", i);
 	cr_assert_geq(limit.dropped, 900);
+}
+
+Test(text, keeps_what_moves_no_cursor)
+{
+	static const struct {
+		const char *text, *shown;
+	} rows[] = {
+		{ "layer sha256:12… is „größer“", "layer sha256:12… is „größer“" },
+		{ "𝄞 \xef\xbf\xbd \xc2\xa0", "𝄞 \xef\xbf\xbd \xc2\xa0" },
+		{ "\x1b[2J\x07\x7f\t\r\n", "?[2J?????" },
+		{ "\xc2\x9b"
+		  "2J\xc2\x80\xc2\x9f",
+		  "??2J????" }, /* C1 in UTF-8 */
+		{ "\x9b"
+		  "2J\xff",
+		  "?2J?" },                                              /* C1 in Latin-1 */
+		{ "\xc0\x9b\xe0\x82\x9b\xf0\x80\x82\x9b", "?????????" }, /* in too many bytes */
+		{ "\xed\xa0\x80\xf4\x90\x80\x80", "???????" },           /* no characters */
+		{ "a\xe2\x80", "a??" },
+		{ "\xc2", "?" },
+		{ "\xe2\x1b\x80", "???" },
+	};
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		char text[64];
+
+		(void)snprintf(text, sizeof text, "%s", rows[i].text);
+		text_make_printable(text);
+		cr_expect_str_eq(text, rows[i].shown, "row %zu", i);
+	}
+}
+
+Test(error, is_one_line_that_a_terminal_can_be_shown)
+{
+	struct error err = { 0 };
+
+	cr_assert_eq(error_set(&err, -EINVAL, "no type \"%s\"", "\x1b]0;x\x07\n\xc2\x9b"), -EINVAL);
+	cr_assert_str_eq(err.text, "no type \"?]0;x????\"");
+	(void)error_set(NULL, -EINVAL, "nobody reads it");
 }
 
 Test(check, ends_the_program, .signal = SIGABRT, .init = cr_redirect_stderr)

@@ -44,6 +44,11 @@ Test(manifest, refused_with_the_reason)
 		  "application/vnd.docker.distribution.manifest.v1+prettyjws", "schema 1" },
 		{ "{\"schemaVersion\":3}", NULL, "schemaVersion" },
 		{ "{\"schemaVersion\":2,\"mediaType\":\"text/odd\"}", NULL, "\"text/odd\"" },
+		{ "{\"schemaVersion\":2,\"mediaType\":\"\\u001b[2J\\u009b\\u0007\"}", NULL,
+		  "\"?[2J???\"" },
+		{ "{\"schemaVersion\":2," CONFIG
+		  ",\"layers\":[{\"mediaType\":\"\\u001b[2J\"," DIGEST "}]}",
+		  NULL, "layer 1 has the unknown media type \"?[2J\"" },
 		{ "{\"schemaVersion\":2," CONFIG ",\"layers\":[]}", NULL, "no layers" },
 		{ "{\"schemaVersion\":2," CONFIG ",\"layers\":[],\"manifests\":[]}", NULL,
 		  "at once" },

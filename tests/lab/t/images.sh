@@ -88,6 +88,28 @@ expect_output "every image of docker save" "$(printf 'Loaded image: x/one:1\nLoa
 expect_failure "of which a reference names one" 1 'has 2 images: say which one' katavm pull docker-archive:two.tar
 check "by its name" katavm pull -q docker-archive:two.tar:two:2
 
+# Words of images and archives that a terminal would obey.
+python3 - "$checkout/tests/integration" <<-'END'
+	import sys
+	sys.path.insert(0, sys.argv[1])
+	from oci import *
+	escape = "\x1b[31m\x9b31m\x7f"
+	xattrs = {"SCHILY.xattr.user.%d" % i: "" for i in range(1024)}
+	open("escape.tar", "wb").write(make_tar([entry("x", pax={**xattrs, "SCHILY.xattr." + escape: ""})]))
+	made = Layout("layouts/escape")
+	made.tag("1", made.image([made.layer(make_tar([entry("x")]))], config={"Labels": {"words": escape}}))
+END
+obeyed() { LC_ALL=C grep -qP '[\x01-\x09\x0b-\x1f\x7f]|\xc2[\x80-\x9f]' "$work/.out" "$work/.err"; }
+expect_failure "an archive's words are in the sentence" 1 'bad value of SCHILY.xattr..\[31m' katavm load -i escape.tar
+if obeyed; then seen | fail "without what a terminal would obey"; else pass "without what a terminal would obey"; fi
+fresh
+tar -C layouts/escape -cf escape.oci.tar .
+katavm load -q -t escape -i escape.oci.tar >/dev/null
+json_label() { katavm inspect escape | python3 -c 'import json, sys; print(ascii(json.load(sys.stdin)[0]["Config"]["Labels"]["words"]))'; }
+expect_output "inspect says what a label is" "'\x1b[31m\x9b31m\x7f'" json_label
+observe katavm inspect escape
+if obeyed; then seen | fail "in escapes of JSON"; else pass "in escapes of JSON"; fi
+
 # images, inspect, rmi, prune.
 fresh
 katavm load -q -t first:1 -i big.oci.tar >/dev/null
