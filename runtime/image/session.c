@@ -27,6 +27,24 @@ bool session_is_loopback(const char *host)
 	       (size == 5 && strncmp(host, "[::1]", 5) == 0);
 }
 
+/* Plain HTTP goes to this machine only, wherever a redirect or a name leads. The address is that of
+ * the connection, before anything is sent on it. */
+static int check_peer(void *easy, char *address, char *own_address, int port, int own_port)
+{
+	const struct lib_curl *curl = lib_curl(NULL);
+	const char *scheme = NULL;
+
+	(void)own_address;
+	(void)port;
+	(void)own_port;
+	if (!curl || curl->easy_getinfo(easy, CURLINFO_SCHEME, &scheme) != CURLE_OK || !scheme)
+		return CURL_PREREQFUNC_ABORT;
+	return strcasecmp(scheme, "https") == 0 || strncmp(address, "127.", 4) == 0 ||
+		       strcmp(address, "::1") == 0
+		   ? CURL_PREREQFUNC_OK
+		   : CURL_PREREQFUNC_ABORT;
+}
+
 void session_set_common(const struct session *session, CURL *easy, const char *url)
 {
 	const struct lib_curl *curl = session->curl;
@@ -45,6 +63,8 @@ void session_set_common(const struct session *session, CURL *easy, const char *u
 	(void)curl->easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, (long)STALL_BYTES);
 	(void)curl->easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)STALL_S);
 	(void)curl->easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+	(void)curl->easy_setopt(easy, CURLOPT_PREREQFUNCTION, check_peer);
+	(void)curl->easy_setopt(easy, CURLOPT_PREREQDATA, easy);
 	if (session->is_loopback)
 		(void)curl->easy_setopt(easy, CURLOPT_PROXY, "");
 	certificates_use(&session->certificates, curl, easy);
@@ -206,6 +226,8 @@ const char *session_reason(const struct session *session, CURLcode code, struct 
 	for (char *at = response->said; *at; at++)
 		if ((unsigned char)*at < ' ' || (unsigned char)*at > '~')
 			*at = '?';
+	if (code == CURLE_ABORTED_BY_CALLBACK)
+		return "it leads to plain HTTP on another machine";
 	return response->said[0] ? response->said : session->curl->easy_strerror(code);
 }
 

@@ -85,6 +85,8 @@ static CURLcode ask_token(const struct session *session, const struct challenge 
 		add_parameter(session, easy, form, "refresh_token", have->identity_token);
 		add_scope(session, challenge, easy, form);
 		(void)session->curl->easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, form);
+		/* a 307 or 308 would have the body sent once more, to whomever it names */
+		(void)session->curl->easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
 	} else if (have->user) {
 		(void)session->curl->easy_setopt(easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
 		(void)session->curl->easy_setopt(easy, CURLOPT_USERNAME, have->user);

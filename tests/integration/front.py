@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """front.py LAYOUTS LOG PORTS [CERT KEY [CLIENTS]]: a registry on loopback whose repositories misbehave, each in the way that its
 name says: BEHAVIOUR/LAYOUT serves the OCI layout LAYOUTS/LAYOUT. PORTS is written when it listens: the port of HTTP and
-of HTTPS. With CLIENTS, an authority, HTTPS wants a certificate of it from the other side. LOG gets one JSON object a request. Users: ann with the password secret, or the refresh token refresh-ann."""
+of HTTPS. With CLIENTS, an authority, HTTPS wants a certificate of it from the other side. $AWAY
+is an address of this machine that is not loopback, where it listens with plain HTTP, too. LOG gets one JSON object a request. Users: ann with the password secret, or the refresh token refresh-ann."""
 import base64
 import http.server
 import json
@@ -19,7 +20,8 @@ barrier = threading.Barrier(3)
 tokens = {}  # token -> requests it is still good for
 BIG = 100000
 ANN = "Basic " + base64.b64encode(b"ann:secret").decode()
-http_port = https_port = 0
+http_port = https_port = away_port = 0
+away = os.environ.get("AWAY")
 
 
 def count(key):
@@ -85,6 +87,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", "0"))).decode()
         self.note(body)
+        if self.path.startswith("/token/token-moved") and self.headers["Host"].startswith("127."):
+            return self.answer(307, headers=[("Location", "http://localhost:%d%s" % (http_port, self.path))])
         if self.path.startswith("/token") and "refresh_token=refresh-ann" in body:
             return self.give_token("access_token")
         self.refuse(401)
@@ -116,7 +120,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         data = read_blob(layout, name)
         if data is None:
             return self.refuse(404, "blob unknown")
-        if len(data) < BIG and self.behaviour not in ("redirect", "basic-redirect", "redirect-down", "redirect-loop"):
+        if len(data) < BIG and self.behaviour not in ("redirect", "basic-redirect", "redirect-down", "redirect-loop", "redirect-away"):
             return self.answer(200, data)
         return self.misbehave(layout, name, data, count((self.behaviour, name)))
 
@@ -125,7 +129,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         realm = "http://127.0.0.1:%d/token/%s" % (http_port, self.behaviour)
         if self.behaviour in ("basic", "basic-redirect") and given != ANN:
             self.challenge('Basic realm="here, and \\"there\\""')
-        elif self.behaviour in ("token", "token-private", "token-short", "token-redirect", "token-busy"):
+        elif self.behaviour in ("token", "token-private", "token-short", "token-redirect", "token-busy", "token-moved"):
             token = given[7:] if given.startswith("Bearer ") else ""
             if tokens.get(token, 0) > 0:
                 tokens[token] -= 1
@@ -206,6 +210,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(307, headers=[("Location", "%s://localhost:%d/elsewhere/%s/%s" % (scheme, port, layout, name))])
         if how == "redirect-down":
             return self.answer(307, headers=[("Location", "http://127.0.0.1:%d/elsewhere/%s/%s" % (http_port, layout, name))])
+        if how == "redirect-away":
+            return self.answer(307, headers=[("Location", "http://%s:%d/elsewhere/%s/%s" % (away, away_port, layout, name))])
         if how == "redirect-loop":
             return self.answer(307, headers=[("Location", self.path)])
         if how == "slow":  # about a second for each, in pieces
@@ -229,7 +235,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 def main():
-    global http_port, https_port
+    global http_port, https_port, away_port
     server = Server(("127.0.0.1", 0), Handler)
     http_port = server.server_address[1]
     if len(sys.argv) > 5:
@@ -243,6 +249,10 @@ def main():
         secure.socket = context.wrap_socket(secure.socket, server_side=True)
         https_port = secure.server_address[1]
         threading.Thread(target=secure.serve_forever, daemon=True).start()
+    if away:
+        other = Server((away, 0), Handler)
+        away_port = other.server_address[1]
+        threading.Thread(target=other.serve_forever, daemon=True).start()
     with open(ports_path + ".new", "w") as file:
         file.write("%d %d\n" % (http_port, https_port))
     os.rename(ports_path + ".new", ports_path)

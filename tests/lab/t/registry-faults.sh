@@ -2,7 +2,11 @@
 # runs: machine
 # timeout: 600
 # Pulls from a registry of our own on loopback, tests/integration/front.py, that misbehaves in one way at a time.
+# A network of its own, in which this machine has an address that is not loopback.
+if [ -z "${AWAY-}" ]; then AWAY=192.0.2.7 exec unshare -n "$BASH" "$0"; fi
 . "$(dirname "$0")/../lib.sh"
+ip link set lo up
+ip address add "$AWAY/32" dev lo
 cd "$work" || exit 1
 tests=$checkout/tests/integration
 export DOCKER_CONFIG=$work/docker HOME=$work/home
@@ -213,6 +217,13 @@ check "after a password" pull "$host/basic-redirect/big:1"
 check "with a token" pull "$host/token-redirect/big:1"
 if grep -q '"/elsewhere/.*localhost' requests && ! grep '"/elsewhere/' requests | grep -v '"authorization": null'; then
 	pass "the other host gets no credentials"; else grep elsewhere requests | fail "the other host gets no credentials"; fi
+fails "a redirect to plain HTTP on another machine" 'it leads to plain HTTP on another machine' "$host/redirect-away/big:1"
+if grep -q "\"host\": \"$AWAY" requests; then fail "which gets no request" <requests; else pass "which gets no request"; fi
+login "$host" '"identitytoken": "refresh-ann"'
+fails "a token's service that sends to another host" 'gives no token: HTTP 307' "$host/token-moved/small:1"
+if grep '"host": "localhost' requests | grep refresh-ann >sent; then fail "the other host gets no refresh token" <sent; else
+	pass "the other host gets no refresh token"; fi
+login "$host" "$(auth ann:secret)"
 fails "a redirect in a circle" 'edirect' "$host/redirect-loop/big:1"
 
 # HTTPS.
