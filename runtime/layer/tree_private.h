@@ -18,6 +18,7 @@ struct folder {
 	struct erofs_attr attr;
 	struct erofs_xattrs xattrs;
 	struct erofs_place place;
+	uint16_t cleared; /* the layer since which nothing in it is older */
 	bool is_opaque;
 	bool is_cut_off; /* while emitting: it, or a folder it is in, is opaque */
 };

@@ -25,6 +25,7 @@ static int become_folder(struct tree *tree, struct node *node, unsigned layer, b
 	if (leaf)
 		tree_drop_leaf(NULL, leaf);
 	node->folder->is_opaque = hides;
+	node->folder->cleared = (uint16_t)layer;
 	node->layer = (uint16_t)layer;
 	return 0;
 }
@@ -171,17 +172,23 @@ int tree_put_leaf(struct tree *tree, struct erofs_writer *writer, struct node *p
 }
 
 /* Takes away what layers before this one put in a folder. Folders that this layer only passed
- * through stay, as if it had made them. */
+ * through stay, as if it had made them. A layer may say the same thing a million times: what is in
+ * a folder is looked at once, as later entries of the layer add nothing that is older. */
 static void remove_older(struct tree *tree, struct erofs_writer *writer, struct node *top,
 			 unsigned layer)
 {
-	struct node *node = tree_walk(top, NULL);
+	struct node *node = top->folder->cleared == layer ? NULL : tree_walk(top, NULL);
 
+	top->folder->cleared = (uint16_t)layer;
 	while (node) {
 		bool stays =
 		    node->layer == layer || (node->kind == NODE_FOLDER && node->touched == layer);
+		bool is_cleared =
+		    stays && node->kind == NODE_FOLDER && node->folder->cleared == layer;
 		struct node *next;
 
+		if (stays && node->kind == NODE_FOLDER)
+			node->folder->cleared = (uint16_t)layer;
 		if (stays && node->layer < layer) {
 			struct folder *folder = node->folder;
 
@@ -189,7 +196,7 @@ static void remove_older(struct tree *tree, struct erofs_writer *writer, struct 
 			folder->attr = (struct erofs_attr){ .mode = S_IFDIR | 0755 };
 			node->layer = (uint16_t)layer;
 		}
-		next = stays ? tree_walk(top, node) : tree_walk_over(top, node);
+		next = stays && !is_cleared ? tree_walk(top, node) : tree_walk_over(top, node);
 		if (!stays)
 			tree_remove(tree, writer, node);
 		node = next;

@@ -1,6 +1,8 @@
 /* What a layer hides of the layers below it. */
 #include "layer_image.h"
 
+#include "runtime/layer/tree.h"
+
 Test(whiteouts, whiteouts_hide_lower_layers_only)
 {
 	struct tarball tars[2] = { 0 };
@@ -96,4 +98,80 @@ Test(whiteouts, whiteouts_in_opaque_folders_are_needless)
 	cr_assert(is_whiteout(&image, "m/c"));
 	tarball_finish(&tar);
 	view_finish(&image);
+}
+
+static void put_file(struct tree *tree, const char *path, unsigned layer)
+{
+	struct erofs_place place = { 0 };
+	struct leaf *leaf = NULL;
+	struct node *parent;
+	struct path last;
+
+	cr_assert_eq(tree_parent(tree, path, layer, &parent, &last), 0);
+	cr_assert_eq(tree_leaf_create(&place, S_IFREG | 0644, &leaf), 0);
+	cr_assert_eq(tree_put_leaf(tree, NULL, parent, &last, layer, leaf), 0);
+}
+
+/* Thirty thousand million steps if each entry looked at all files: the limit only ends a hang. */
+Test(whiteouts, said_again_cost_nothing, .timeout = 100)
+{
+	enum { FILES = 100000, TIMES = 300000 };
+	struct node *folder, *d;
+	char path[32];
+	struct path last;
+	struct tree *tree;
+
+	cr_assert_eq(tree_create(&tree), 0);
+	put_file(tree, "d/old", 0);
+	for (int i = 0; i < FILES; i++) {
+		(void)snprintf(path, sizeof path, "d/e/%d", i);
+		put_file(tree, path, 1);
+	}
+	cr_assert_eq(tree_parent(tree, "d/e/x", 1, &folder, &last), 0);
+	cr_assert_eq(tree_parent(tree, "d/x", 1, &d, &last), 0);
+	for (int i = 0; i < TIMES; i++) {
+		struct path name = { .name = "d", .size = 1 };
+		struct node *root;
+
+		cr_assert_eq(tree_parent(tree, "d", 1, &root, &name), 0);
+		cr_assert_eq(tree_opaque(tree, NULL, folder, 1), 0);
+		cr_assert_eq(tree_opaque(tree, NULL, d, 1), 0);
+		cr_assert_eq(tree_whiteout(tree, NULL, root, &name, 1), 0);
+	}
+	cr_assert_null(tree_find(tree, "d/old"));
+	cr_assert_not_null(tree_find(tree, "d/e/7"));
+	tree_destroy(tree);
+}
+
+/* A folder is looked at again in each layer, and when it is another one of the same name. */
+Test(whiteouts, of_one_layer_after_the_other)
+{
+	struct tarball tars[3] = { 0 };
+	struct view image;
+
+	for (int i = 0; i < 3; i++) {
+		char path[16];
+
+		tarball_add(&tars[i], FILE_OF("d/.wh..wh..opq", ""));
+		(void)snprintf(path, sizeof path, "d/%d", i);
+		tarball_add(&tars[i], FILE_OF(path, ""));
+		tarball_add(&tars[i], FILE_OF("d/.wh..wh..opq", ""));
+		(void)snprintf(path, sizeof path, "e/f/%d", i);
+		tarball_add(&tars[i], FILE_OF(path, ""));
+		if (i == 1)
+			tarball_add(&tars[i], FILE_OF("e/f/.wh..wh..opq", ""));
+		if (i == 2)
+			tarball_add(&tars[i], FILE_OF(".wh.e", ""));
+		tarball_end(&tars[i]);
+	}
+	pack(&image, tars, 3, true);
+	cr_assert(has(&image, "d/2") && !has(&image, "d/1") && !has(&image, "d/0"));
+	cr_assert(has(&image, "e/f/2") && !has(&image, "e/f/1") && !has(&image, "e/f/0"));
+	view_finish(&image);
+	pack(&image, tars, 2, true);
+	cr_assert(has(&image, "d/1") && !has(&image, "d/0"));
+	cr_assert(has(&image, "e/f/1") && !has(&image, "e/f/0"));
+	view_finish(&image);
+	for (int i = 0; i < 3; i++)
+		tarball_finish(&tars[i]);
 }
