@@ -15,7 +15,7 @@
 #include <stdlib.h>
 
 enum {
-	NET_QUEUE_SIZE = QUEUE_MAX_SIZE,
+	NET_QUEUE_SIZE = 256,
 	NET_HEADER = 12, /* of each packet, both ways, since VIRTIO_F_VERSION_1 (5.1.6) */
 	/* The largest packet: 64 KiB of IP behind an Ethernet header with two VLAN tags. */
 	NET_MAX_PACKET = NET_HEADER + 65535 + 14 + 8,

@@ -4,6 +4,7 @@
 #include "base/own.h"
 #include "base/sys.h"
 #include "devices/fs/channel.h"
+#include "devices/fs/fs.h"
 #include "devices/io.h"
 
 #include <fcntl.h>
@@ -13,7 +14,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { QUEUE_SIZE = 128 };
+enum { QUEUE_SIZE = 512 };
+_Static_assert((int)QUEUE_SIZE >= FS_MAX_WAITING + 64, "those that wait leave room for others");
 
 struct virtio_fs {
 	struct virtio_device device; /* first */

@@ -3,7 +3,7 @@
 
 /* Split virtqueues, virtio 1.3 section 2.7, seen from the device. Runs on the device thread. */
 enum {
-	QUEUE_MAX_SIZE = 256,
+	QUEUE_MAX_SIZE = 512,
 	CHAIN_MAX_SEGMENTS = 128, /* also what a device may announce as seg_max, less its own two */
 };
 

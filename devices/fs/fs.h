@@ -20,6 +20,10 @@
 struct fs;
 struct fs_handle;
 
+/* Requests of one share that may wait at a time for what others have to do, which may be never.
+ * Each keeps its place in the guest's queue, and what would end its waiting needs one as well. */
+enum { FS_MAX_WAITING = 448 };
+
 enum fs_cache {
 	FS_CACHE_AUTO, /* what the host changes is seen by the next look; folders: within 100 ms */
 	FS_CACHE_ALWAYS, /* the guest is the only one that writes: it may remember everything */

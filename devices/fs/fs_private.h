@@ -1,4 +1,5 @@
 #pragma once
+#include "base/log.h"
 #include "base/own.h"
 #include "base/sys.h"
 #include "devices/fs/fs.h"
@@ -104,10 +105,11 @@ struct fs {
 	struct fs_dir dirs[FS_DIR_SLOTS];
 	uint64_t devices[FS_MAX_DEVICES];
 	unsigned device_count;
-	struct fs_call *lock_waiters;
+	struct fs_call *lock_waiters; /* who came first is the first */
 	struct io_op lock_timer;
 	uint64_t early_interrupts[FS_EARLY_INTERRUPTS]; /* of requests that have not come yet */
 	unsigned early_interrupt_count;
+	struct log_limit limit;
 	struct fs_worker worker;
 	struct fs_events *events; /* NULL: the guest is told nothing */
 	struct fs_own *own;       /* NULL as well then */

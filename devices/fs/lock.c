@@ -214,10 +214,27 @@ static void start_timer(struct fs *fs)
 	io_timer(fs->config.io, &fs->lock_timer, wait, time_is_up);
 }
 
+/* Behind all others; NULL: there are too many. */
+static struct fs_call **last_place(struct fs *fs)
+{
+	struct fs_call **at = &fs->lock_waiters;
+	unsigned count = 0;
+
+	for (; *at; at = &(*at)->next)
+		count++;
+	if (count < FS_MAX_WAITING)
+		return at;
+	log_guest(&fs->limit, LOG_LEVEL_WARNING,
+		  "no more than %d processes of the guest may wait for locks of a share at a time",
+		  FS_MAX_WAITING);
+	return NULL;
+}
+
 static int lock(struct fs *fs, struct fs_call *call, struct fs_node *node, bool waits)
 {
 	const struct fuse_lk_in in = *FS_BODY(call, struct fuse_lk_in);
 	struct fs_handle *handle = fs_handle_find(fs, in.fh, node);
+	struct fs_call **end;
 	int r;
 
 	if (!handle || node->type != S_IFREG)
@@ -229,6 +246,9 @@ static int lock(struct fs *fs, struct fs_call *call, struct fs_node *node, bool 
 		return r;
 	if (was_interrupted(fs, call->in.unique))
 		return -EINTR;
+	end = last_place(fs);
+	if (!end)
+		return -ENOLCK;
 	call->handle = handle;
 	fs_handle_hold(handle);
 	call->arguments[0] = in.owner;
@@ -237,8 +257,8 @@ static int lock(struct fs *fs, struct fs_call *call, struct fs_node *node, bool 
 	call->arguments[3] = in.lk.type;
 	call->arguments[4] = in.lk_flags;
 	call->started_ns = sys_monotonic_ns();
-	call->next = fs->lock_waiters;
-	fs->lock_waiters = call;
+	call->next = NULL;
+	*end = call;
 	start_timer(fs);
 	return FS_PENDING;
 }

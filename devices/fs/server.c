@@ -11,12 +11,18 @@
 #include "devices/fs/channel.h"
 #include "devices/fs/confine.h"
 #include "devices/fs/fs.h"
+#include "devices/fs/memory.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { CALLS_PER_SHARE = 256, CHAINS_PER_TURN = 64, NODE_BYTES = 1024, FEWEST_NODES = 65536 };
+enum {
+	CALLS_PER_SHARE = FS_MAX_WAITING + 256,
+	/* of these only for the first queue, whose requests are what ends waiting */
+	CALLS_FOR_FIRST = 16,
+	CHAINS_PER_TURN = 64,
+};
 
 struct server;
 struct share;
@@ -40,9 +46,9 @@ struct share {
 	struct fs_config config;
 	char file_name[FS_FILE_NAME_SIZE];
 	struct fs *fs;
-	bool active, stopping, starved; /* starved: every call was in use when a chain waited */
+	bool active, stopping, starved; /* starved: no call was free for a chain that waited */
 	int irq_fd;
-	unsigned queue_count, call_count;
+	unsigned queue_count, calls_in_use;
 	struct queue queues[FS_MAX_QUEUES];
 	struct call *free_calls;
 	struct io_deferred turn_end;
@@ -52,9 +58,7 @@ struct server {
 	int socket, self_fd;
 	struct io *io;
 	struct io_op readable;
-	struct gmem mem;
-	bool has_memory, has_more;
-	uint64_t memory_size;             /* what there was at the beginning */
+	struct fs_memory memory;
 	struct fs_statistics *statistics; /* shared with the VMM */
 	unsigned share_count;
 	struct share shares[FS_MAX_SHARES];
@@ -89,19 +93,19 @@ static void show_indices(const struct queue *queue)
 
 /* ---- requests ---- */
 
-static struct call *new_call(struct share *share)
+static struct call *new_call(const struct queue *queue)
 {
+	struct share *share = queue->share;
+	unsigned most = CALLS_PER_SHARE - (queue == share->queues ? 0 : CALLS_FOR_FIRST);
 	struct call *call = share->free_calls;
 
-	if (call) {
-		share->free_calls = call->next;
-		return call;
-	}
-	if (share->call_count == CALLS_PER_SHARE)
+	if (share->calls_in_use >= most)
 		return NULL;
-	call = calloc(1, sizeof *call);
 	if (call)
-		share->call_count++;
+		share->free_calls = call->next;
+	else
+		call = calloc(1, sizeof *call);
+	share->calls_in_use += call != NULL;
 	return call;
 }
 
@@ -109,6 +113,7 @@ static void free_call(struct share *share, struct call *call)
 {
 	call->next = share->free_calls;
 	share->free_calls = call;
+	share->calls_in_use--;
 }
 
 /* What was pushed is the driver's. True: it wants to be interrupted. */
@@ -186,7 +191,7 @@ static void serve(struct queue *queue)
 	struct share *share = queue->share;
 
 	for (int i = 0; i < CHAINS_PER_TURN; i++) {
-		struct call *call = new_call(share);
+		struct call *call = new_call(queue);
 
 		if (!call) {
 			share->starved = true; /* goes on in answered() */
@@ -250,7 +255,7 @@ static int start(struct share *share, const struct fs_message *message, int *fds
 {
 	int r = 0;
 
-	if (share->active || !share->server->has_memory)
+	if (share->active || !share->server->memory.is_there)
 		return -EPROTO;
 	share->irq_fd = take_fd(&fds[0]);
 	share->queue_count = message->body.start.queue_count;
@@ -264,7 +269,7 @@ static int start(struct share *share, const struct fs_message *message, int *fds
 			.statistics = &share->server->statistics->queues[index_of(share)][i],
 		};
 		if (r == 0 && layout->ready)
-			r = virtqueue_open(&queue->ring, &share->server->mem, layout,
+			r = virtqueue_open(&queue->ring, &share->server->memory.gmem, layout,
 					   message->body.start.event_index);
 	}
 	if (r < 0) {
@@ -284,64 +289,24 @@ static int start(struct share *share, const struct fs_message *message, int *fds
 
 static int take_memory(struct server *server, const struct fs_message *message, const int *fds)
 {
-	void *at, *statistics;
+	void *statistics;
 	int r = sys_mmap(NULL, sizeof *server->statistics, PROT_READ | PROT_WRITE, MAP_SHARED,
 			 fds[1], 0, &statistics);
 
 	if (r < 0)
 		return r;
 	server->statistics = statistics;
-	r = sys_mmap(NULL, message->body.memory.size, PROT_READ | PROT_WRITE, MAP_SHARED, fds[0], 0,
-		     &at);
-	if (r < 0)
-		return r;
-	(void)madvise(at, message->body.memory.size, MADV_DONTDUMP);
-	for (uint32_t i = 0; r == 0 && i < message->body.memory.count; i++)
-		r = gmem_add(&server->mem, (gpa_t){ message->body.memory.ranges[i].start },
-			     (uint8_t *)at + message->body.memory.ranges[i].offset,
-			     message->body.memory.ranges[i].size);
-	server->has_memory = true;
-	server->memory_size = message->body.memory.size;
-	return r;
+	return fs_memory_take(&server->memory, message, fds[0]);
 }
 
-/* The files the guest knows at a time are bounded by what of its memory each takes: 1 KiB is less
- * than any inode. */
-static uint32_t most_nodes(uint64_t memory_size)
-{
-	uint64_t nodes = memory_size / NODE_BYTES;
-
-	if (nodes < FEWEST_NODES)
-		return FEWEST_NODES;
-	return nodes > INT32_MAX ? INT32_MAX : (uint32_t)nodes;
-}
-
-/* Mapped whole the first time, so that its addresses go on as it grows; what is not the guest's yet
- * no address of the guest's leads to. */
 static int take_more(struct server *server, const struct fs_message *message, int fd)
 {
-	uint64_t limit = message->body.more.limit, size = message->body.more.size;
-	gpa_t start = { message->body.more.start };
-	void *at;
-	int r;
+	int r = fs_memory_take_more(&server->memory, message, fd);
 
-	if (!server->has_memory)
-		return -EPROTO;
-	if (server->has_more) {
-		r = gmem_grow(&server->mem, start, size);
-	} else {
-		r = sys_mmap(NULL, limit, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0,
-			     &at);
-		if (r < 0)
-			return r;
-		(void)madvise(at, limit, MADV_DONTDUMP);
-		r = gmem_add(&server->mem, start, at, size);
-	}
 	if (r < 0)
 		return r;
-	server->has_more = true;
 	for (unsigned i = 0; i < server->share_count; i++)
-		fs_allow_nodes(server->shares[i].fs, most_nodes(server->memory_size + size));
+		fs_allow_nodes(server->shares[i].fs, fs_memory_nodes(&server->memory));
 	say(&server->shares[0], FS_MESSAGE_GROWN);
 	return 0;
 }
@@ -350,7 +315,7 @@ static int add_share(struct server *server, const struct fs_message *message, in
 {
 	struct share *share;
 
-	if (server->has_memory || server->share_count == FS_MAX_SHARES)
+	if (server->memory.is_there || server->share_count == FS_MAX_SHARES)
 		return -EPROTO;
 	share = &server->shares[server->share_count++];
 	*share = (struct share){ .server = server, .irq_fd = -EBADF };
@@ -381,7 +346,7 @@ static int open_shares(struct server *server, struct error *err)
 	for (unsigned i = 0; r == 0 && i < server->share_count; i++) {
 		struct share *share = &server->shares[i];
 
-		share->config.max_nodes = most_nodes(server->memory_size);
+		share->config.max_nodes = fs_memory_nodes(&server->memory);
 		r = fs_create(&share->config, &share->fs);
 		if (r == -EMFILE && share->config.notify)
 			return error_set(err, r,
@@ -405,7 +370,7 @@ static int handle(struct server *server, const struct fs_message *message, int *
 		r = add_share(server, message, &fds[0]);
 		break;
 	case FS_MESSAGE_MEMORY:
-		r = server->has_memory ? -EPROTO : take_memory(server, message, fds);
+		r = server->memory.is_there ? -EPROTO : take_memory(server, message, fds);
 		if (r == 0)
 			return open_shares(server, err);
 		break;

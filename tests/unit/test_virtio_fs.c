@@ -3,6 +3,7 @@
 #include "guest.h"
 
 #include "devices/fs/channel.h"
+#include "devices/fs/fs.h"
 #include "devices/fs/server.h"
 #include "devices/virtio_fs.h"
 #include <fcntl.h>
@@ -312,6 +313,126 @@ Test(virtio_fs, reset_with_a_request_on_its_way, .timeout = 60)
 		guest_kick(&guest, REQUESTS);
 		begin(0);
 	}
+	close_guest();
+}
+
+enum {
+	LONG_QUEUE = 256, /* what this guest's memory has room for */
+	WAITERS = LONG_QUEUE - 1,
+	PLACES = GUEST_DATA + 0x20000, /* of requests: each its table, itself, its answer */
+	PLACE_SIZE = 256,
+	ANSWER_AT = 192,
+};
+
+static uint8_t *place_of(unsigned queue, unsigned head)
+{
+	return guest_ram + PLACES + (queue * LONG_QUEUE + head) * PLACE_SIZE;
+}
+
+static uint64_t number_of(unsigned queue, unsigned head)
+{
+	return queue * LONG_QUEUE + head + 1;
+}
+
+/* One descriptor for each, as the guest's kernel does it. */
+static void offer_request(unsigned queue, unsigned head, uint64_t node, uint32_t opcode,
+			  const void *body, uint32_t size)
+{
+	struct fuse_in_header in = { .len = (uint32_t)sizeof in + size,
+				     .opcode = opcode,
+				     .unique = number_of(queue, head),
+				     .nodeid = node };
+	uint8_t *place = place_of(queue, head);
+	size_t at = (size_t)(place - guest_ram);
+	struct vring_desc table[2] = {
+		{ guest_at(at + sizeof table).value, in.len, VRING_DESC_F_NEXT, 1 },
+		{ guest_at(at + ANSWER_AT).value, PLACE_SIZE - ANSWER_AT, VRING_DESC_F_WRITE, 0 },
+	};
+
+	cr_assert_leq(sizeof table + in.len, ANSWER_AT);
+	memcpy(place, table, sizeof table);
+	memcpy(place + sizeof table, &in, sizeof in);
+	memcpy(place + sizeof table + sizeof in, body, size);
+	guest_set_desc(queue, head, at, sizeof table, VRING_DESC_F_INDIRECT, 0);
+	guest_offer(&guest, queue, (uint16_t)head);
+}
+
+static int error_of(unsigned queue, unsigned head)
+{
+	struct fuse_out_header out;
+
+	memcpy(&out, place_of(queue, head) + ANSWER_AT, sizeof out);
+	cr_assert_eq(out.unique, number_of(queue, head));
+	return out.error;
+}
+
+/* Counts the answers of both queues, by what they say, until there are so many in all. */
+struct answers {
+	unsigned all, refused, interrupted, locked;
+};
+static void await(struct answers *answers, unsigned wanted)
+{
+	struct vring_used_elem used;
+
+	for (unsigned queue = 1; answers->all < wanted; queue = 3 - queue) {
+		cr_assert_eq(io_turn(guest.io, 1), 0);
+		while (guest_take(&guest, queue, &used)) {
+			int error = error_of(queue, used.id);
+
+			cr_assert(error == 0 || error == -ENOLCK || error == -EINTR);
+			answers->all++;
+			answers->locked += error == 0;
+			answers->refused += error == -ENOLCK;
+			answers->interrupted += error == -EINTR;
+		}
+	}
+}
+
+/* The one that ends their waiting comes by one of their queues. */
+Test(virtio_fs, many_that_wait_for_a_lock_leave_room, .timeout = 60)
+{
+	struct {
+		struct fuse_create_in in;
+		char name[2];
+	} create = { { .flags = O_RDWR, .mode = 0600 }, "f" };
+	struct fuse_lk_in lock = { .lk = { .end = INT64_MAX, .type = F_WRLCK },
+				   .lk_flags = FUSE_LK_FLOCK };
+	struct fuse_open_in open_in = { .flags = O_RDWR };
+	struct fuse_interrupt_in interrupt = { .unique = number_of(2, 3) };
+	struct answers answers = { 0 };
+	struct fuse_entry_out entry;
+	struct fuse_open_out file;
+	uint64_t holder;
+
+	open_guest_with(2);
+	guest.queue_size = LONG_QUEUE;
+	begin(UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC);
+	cr_assert_eq(ask(FUSE_CREATE, &create, sizeof create), 0);
+	memcpy(&entry, guest_ram + OUT + sizeof(struct fuse_out_header), sizeof entry);
+	memcpy(&file, guest_ram + OUT + sizeof(struct fuse_out_header) + sizeof entry, sizeof file);
+	holder = lock.fh = file.fh;
+	cr_assert_eq(ask_about(entry.nodeid, FUSE_SETLK, &lock, sizeof lock), 0);
+	cr_assert_eq(ask_about(entry.nodeid, FUSE_OPEN, &open_in, sizeof open_in), 0);
+	memcpy(&file, guest_ram + OUT + sizeof(struct fuse_out_header), sizeof file);
+	lock.fh = file.fh;
+	for (unsigned i = 0; i < 2 * WAITERS; i++)
+		offer_request(1 + i % 2, i / 2, entry.nodeid, FUSE_SETLKW, &lock, sizeof lock);
+	guest_kick(&guest, 1);
+	guest_kick(&guest, 2);
+	await(&answers, 2 * WAITERS - FS_MAX_WAITING);
+	cr_assert_eq(answers.refused, 2 * WAITERS - FS_MAX_WAITING);
+	/* another request has no answer but what comes of it */
+	offer_request(0, 0, 0, FUSE_INTERRUPT, &interrupt, sizeof interrupt);
+	guest_kick(&guest, 0);
+	await(&answers, answers.all + 1);
+	cr_assert_eq(answers.interrupted, 1);
+	cr_assert_eq(error_of(2, 3), -EINTR);
+	lock.fh = holder;
+	lock.lk.type = F_UNLCK;
+	offer_request(1, WAITERS, entry.nodeid, FUSE_SETLK, &lock, sizeof lock);
+	guest_kick(&guest, 1);
+	await(&answers, 2 * WAITERS + 1);
+	cr_assert_eq(answers.locked, FS_MAX_WAITING);
 	close_guest();
 }
 

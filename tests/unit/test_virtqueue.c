@@ -48,7 +48,7 @@ Test(virtqueue, layouts_that_make_no_sense)
 	cr_assert_eq(virtqueue_open(&q, &mem, &bad, false), -EINVAL);
 	bad.size = 0;
 	cr_assert_eq(virtqueue_open(&q, &mem, &bad, false), -EINVAL);
-	bad.size = 512;
+	bad.size = 2 * QUEUE_MAX_SIZE;
 	cr_assert_eq(virtqueue_open(&q, &mem, &bad, false), -EINVAL);
 	bad = layout;
 	bad.descriptors.value += 8;

@@ -315,6 +315,28 @@ expect_output "a lock of the host holds inside" held run -v "$work/share:/mnt" "
 touch unlock
 wait
 
+# What gives the lock back comes by the queue in which the others wait. Its holder looks in the share for whether they all do.
+(timeout 700 katavm run --timeout 600 -q --name crowd -m 512m -v "$work/share:/mnt" "$image" sh -c '
+	exec 9>/mnt/crowd
+	flock 9
+	i=0; while [ $i -lt 200 ]; do flock /mnt/crowd echo had it & i=$((i + 1)); done
+	until [ -e /mnt/go ]; do sleep 0.2; done
+	flock -u 9
+	wait' >said 2>&1) &
+runner=$!
+waiting() { katavm stats --devices --format json crowd 2>/dev/null | grep -o '"in_flight":[0-9]*' | cut -d: -f2 | sort -n | tail -n 1; }
+most=0
+until [ "$most" -ge 200 ] || ! kill -0 "$runner" 2>/dev/null; do
+	sleep 0.3
+	now=$(waiting)
+	[ "${now:-0}" -le "$most" ] || most=$now
+done
+touch share/go
+wait "$runner"
+if [ "$most" -ge 200 ] && [ "$(grep -c '^had it$' said)" = 200 ]; then pass "200 wait for a lock, and all get it"; else
+	tail -n 3 said | fail "200 wait for a lock, and all get it"; fi
+rm -f share/go share/crowd
+
 # --- the server ---
 server() { pgrep -P "$1" -x katavm-fs || true; }
 start() { # leaves katavm's pid in $pid once the process prints
