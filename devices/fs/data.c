@@ -85,22 +85,65 @@ static bool is_in_memory(const struct fs *fs, const struct fs_handle *handle)
 
 /* ---- read ---- */
 
-static void was_read(struct io_op *op, int result)
+enum { LEFT, OFFSET }; /* a read's arguments: bytes that are still wanted, from where */
+
+/* Less was read than wanted: the end of the file? */
+static bool is_end(const struct fs_handle *handle, uint64_t position)
 {
-	fs_finish(container_of(op, struct fs_call, op), result);
+	struct stat status;
+
+	return SYS(fstat, handle->fd, &status) == 0 && position >= (uint64_t)status.st_size;
 }
 
-static void read_later(struct fs *fs, struct fs_call *call, struct fs_handle *handle,
-		       unsigned count, uint64_t offset)
+/* True: nothing more is to come. */
+static bool take_read(struct fs_call *call, const struct fs_handle *handle, size_t size)
 {
-	call->handle = handle;
-	fs_handle_hold(handle);
-	io_readv_at(fs->config.io, &call->op, handle->fd, call->segments, count, offset, was_read);
+	call->chain.write_position += size;
+	call->arguments[LEFT] -= size;
+	call->arguments[OFFSET] += size;
+	return call->arguments[LEFT] == 0 || is_end(handle, call->arguments[OFFSET]);
+}
+
+static size_t bytes_read(const struct fs_call *call)
+{
+	return call->chain.write_position - sizeof(struct fuse_out_header);
+}
+
+static unsigned find_room(struct fs_call *call)
+{
+	size_t covered;
+
+	return chain_peek_writable(&call->chain, call->arguments[LEFT], call->segments,
+				   CHAIN_MAX_SEGMENTS, &covered);
+}
+
+static void was_read(struct io_op *op, int result);
+
+static void read_by_ring(struct fs_call *call)
+{
+	unsigned count = find_room(call);
+
+	io_readv_at(call->fs->config.io, &call->op, call->handle->fd, call->segments, count,
+		    call->arguments[OFFSET], was_read);
+}
+
+/* The guest takes less than it wanted for the end of the file, and zeroes for what follows. Where
+ * that is not the end the host could not read on, and says why when it is asked for the rest. */
+static void was_read(struct io_op *op, int result)
+{
+	struct fs_call *call = container_of(op, struct fs_call, op);
+
+	if (result > 0 && !take_read(call, call->handle, (size_t)result)) {
+		read_by_ring(call);
+		return;
+	}
+	fs_finish(call, result < 0 ? result : (int)bytes_read(call));
 }
 
 /* Answers by itself what is there at once: as fs_finish does, for a request never counted. */
-static int answer_read(struct fs_call *call, size_t size)
+static int answer_read(struct fs_call *call)
 {
+	size_t size = bytes_read(call);
 	struct fuse_out_header out = { .len = (uint32_t)(sizeof out + size),
 				       .unique = call->in.unique };
 
@@ -111,21 +154,10 @@ static int answer_read(struct fs_call *call, size_t size)
 	return FS_ANSWERED;
 }
 
-/* Less was read than wanted: the end of the file, or of what is in memory? */
-static bool is_end(const struct fs_handle *handle, uint64_t position)
-{
-	struct stat status;
-
-	return SYS(fstat, handle->fd, &status) == 0 && position >= (uint64_t)status.st_size;
-}
-
 int fs_op_read(struct fs *fs, struct fs_call *call, struct fs_node *node)
 {
 	struct fuse_read_in in = *FS_BODY(call, struct fuse_read_in);
 	struct fs_handle *handle = file_of(fs, in.fh, node);
-	bool in_memory;
-	size_t covered;
-	unsigned count;
 	long n;
 
 	if (!handle)
@@ -135,17 +167,17 @@ int fs_op_read(struct fs *fs, struct fs_call *call, struct fs_node *node)
 	if (chain_writable(&call->chain) < sizeof(struct fuse_out_header) + in.size)
 		return -EINVAL;
 	call->chain.write_position = sizeof(struct fuse_out_header);
-	count = chain_peek_writable(&call->chain, in.size, call->segments, CHAIN_MAX_SEGMENTS,
-				    &covered);
-	in_memory = is_in_memory(fs, handle);
-	n = SYS_RETRY(preadv2, handle->fd, call->segments, (int)count, (off_t)in.offset,
-		      in_memory ? 0 : RWF_NOWAIT);
-	if (n >= 0 &&
-	    ((size_t)n == covered || in_memory || is_end(handle, in.offset + (uint64_t)n)))
-		return answer_read(call, (size_t)n);
+	call->arguments[LEFT] = in.size;
+	call->arguments[OFFSET] = in.offset;
+	n = SYS_RETRY(preadv2, handle->fd, call->segments, (int)find_room(call), (off_t)in.offset,
+		      is_in_memory(fs, handle) ? 0 : RWF_NOWAIT);
+	if (n >= 0 && take_read(call, handle, (size_t)n))
+		return answer_read(call);
 	if (n < 0 && n != -EAGAIN && n != -EOPNOTSUPP)
 		return (int)n;
-	read_later(fs, call, handle, count, in.offset);
+	call->handle = handle;
+	fs_handle_hold(handle);
+	read_by_ring(call);
 	return FS_PENDING;
 }
 

@@ -58,8 +58,8 @@ static inline void client_close(struct client *client)
 	cr_assert_eq(system(command), 0); /* NOLINT(cert-env33-c): a test's own folder */
 }
 
-/* Sends header and body as they are; len is what the header says. False: still on its way. */
-static inline bool client_send(struct client *client, uint32_t opcode, uint64_t node, uint32_t len,
+/* Header and body as they are; len is what the header says. */
+static inline void client_make(struct client *client, uint32_t opcode, uint64_t node, uint32_t len,
 			       size_t body_size, size_t room)
 {
 	struct fuse_in_header header = { .len = len,
@@ -77,6 +77,13 @@ static inline bool client_send(struct client *client, uint32_t opcode, uint64_t 
 	client->call.chain.segments[1] = (struct iovec){ client->answer, room };
 	client->call.chain.writable_count = room > 0;
 	client->call.done = client_done;
+}
+
+/* False: still on its way. */
+static inline bool client_send(struct client *client, uint32_t opcode, uint64_t node, uint32_t len,
+			       size_t body_size, size_t room)
+{
+	client_make(client, opcode, node, len, body_size, room);
 	client->done = fs_serve(client->fs, &client->call);
 	return client->done;
 }

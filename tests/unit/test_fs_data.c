@@ -1,6 +1,7 @@
 /* What is in the files of a share: read, written, synced and copied. */
 #include "fuse_client.h"
 #include <errno.h>
+#include <sys/mman.h>
 
 static struct client client;
 
@@ -53,5 +54,44 @@ Test(fs_data, slow_calls_are_answered)
 	cr_assert_eq(client_ask(&client, FUSE_LSEEK, node, &seek, sizeof seek, NULL, NULL), 0);
 	cr_assert_eq(client_ask(&client, FUSE_SYNCFS, 1, &all, sizeof all, NULL, NULL), 0);
 	cr_assert_eq(client_ask(&client, FUSE_IOCTL, node, NULL, 0, NULL, NULL), -ENOTTY);
+	client_close(&client);
+}
+
+/* Where the host cannot go on in the middle of a read, whatever the reason: memory that it may not
+ * write to gives the same as a disk that is broken there. Less than wanted would be the end of the
+ * file to the guest, and zeroes behind it. */
+Test(fs_data, an_error_in_the_middle_is_no_end)
+{
+	struct fuse_read_in in = { .size = 12000 };
+	uint64_t node = 0;
+	static char block[12000];
+	uint8_t *room;
+
+	client_open(&client);
+	room = mmap(NULL, 16384, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	cr_assert_neq(room, MAP_FAILED);
+	cr_assert_eq(mprotect(room + 4096, 4096, PROT_NONE), 0);
+	memset(block, 'x', sizeof block);
+	cr_assert_eq(client_create(&client, 1, "f", O_RDWR, 0600, &node, &in.fh), 0);
+	cr_assert_eq(client_write(&client, node, in.fh, 0, block, sizeof block), 0);
+	/* the answer's header is elsewhere */
+	memcpy(client_body(&client), &in, sizeof in);
+	client_make(&client, FUSE_READ, node, 40 + sizeof in, sizeof in, 16);
+	client.call.chain.segments[2] = (struct iovec){ room, 16384 };
+	client.call.chain.writable_count = 2;
+	client.done = fs_serve(client.fs, &client.call);
+	cr_assert_eq(client_error(&client), -EFAULT);
+	cr_assert_eq(fs_pending(client.fs), 0);
+	/* what ends there has no error */
+	in.size = 4096;
+	memcpy(client_body(&client), &in, sizeof in);
+	client_make(&client, FUSE_READ, node, 40 + sizeof in, sizeof in, 16);
+	client.call.chain.segments[2] = (struct iovec){ room, 16384 };
+	client.call.chain.writable_count = 2;
+	client.done = fs_serve(client.fs, &client.call);
+	cr_assert_eq(client_error(&client), 0);
+	cr_assert_eq(client.answer_size, 4096);
+	cr_assert_eq(memcmp(room, block, 4096), 0);
+	cr_assert_eq(munmap(room, 16384), 0);
 	client_close(&client);
 }
