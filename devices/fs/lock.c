@@ -29,23 +29,36 @@ void fs_locks_drop(struct fs_node *node, const struct fs_handle *handle, const u
 	}
 }
 
+/* For locks of both kinds, whatever the handle is for: the same owner may come with another. The
+ * guest's kernel asks for none that its process may not have. What cannot be opened so serves for
+ * what the handle is for: another user's file, a program that runs, one that is only added to. */
+static int open_again(struct fs *fs, const struct fs_handle *handle)
+{
+	int flags = (int)SYS(fcntl, handle->fd, F_GETFL), fd = -EROFS;
+	char number[12];
+
+	if (flags < 0)
+		return flags;
+	fs_number(handle->fd, number);
+	if (!fs->config.read_only) /* not waiting for who has a lease of it */
+		fd = sys_open(fs->config.self_fd, number, O_RDWR | O_NONBLOCK, 0);
+	if (fd < 0)
+		fd = sys_open(fs->config.self_fd, number, (flags & O_ACCMODE) | O_NONBLOCK, 0);
+	return fd;
+}
+
 static int owner_fd(struct fs *fs, struct fs_handle *handle, uint64_t owner)
 {
 	unsigned count = 0;
 	struct fs_lock *lock;
-	char number[12];
-	int flags, fd;
+	int fd;
 
 	for (lock = handle->node->locks; lock; lock = lock->next, count++)
 		if (lock->owner == owner)
 			return lock->fd;
 	if (count == MAX_OWNERS)
 		return -ENOLCK;
-	flags = (int)SYS(fcntl, handle->fd, F_GETFL);
-	if (flags < 0)
-		return flags;
-	fs_number(handle->fd, number);
-	fd = sys_open(fs->config.self_fd, number, flags & O_ACCMODE, 0);
+	fd = open_again(fs, handle);
 	if (fd < 0)
 		return fd;
 	lock = calloc(1, sizeof *lock);

@@ -1,0 +1,132 @@
+/* Locks that a guest asks a share for. */
+#include "fuse_client.h"
+#include <errno.h>
+
+static struct client client;
+
+static int lock(uint32_t opcode, uint64_t node, uint64_t handle, uint64_t owner, uint32_t type)
+{
+	struct fuse_lk_in in = { .fh = handle,
+				 .owner = owner,
+				 .lk = { .start = 0, .end = 99, .type = type } };
+
+	return client_ask(&client, opcode, node, &in, sizeof in, NULL, NULL);
+}
+
+Test(fs_lock, locks_are_the_hosts_too)
+{
+	struct flock host = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 10 };
+	struct fuse_flush_in flush = { .lock_owner = 7 };
+	uint64_t node = 0, handle = 0;
+	int fd;
+
+	client_open(&client);
+	cr_assert_eq(client_create(&client, 1, "f", O_RDWR, 0600, &node, &handle), 0);
+	fd = open(host_path(&client, "f"), O_RDWR);
+	cr_assert_eq(lock(FUSE_SETLK, node, handle, 7, F_WRLCK), 0);
+	cr_assert_eq(lock(FUSE_SETLK, node, handle, 8, F_RDLCK), -EAGAIN);
+	cr_assert_eq(fcntl(fd, F_OFD_SETLK, &host), -1);
+	flush.fh = handle;
+	cr_assert_eq(client_ask(&client, FUSE_FLUSH, node, &flush, sizeof flush, NULL, NULL), 0);
+	cr_assert_eq(fcntl(fd, F_OFD_SETLK, &host), 0);
+	cr_assert_eq(lock(FUSE_SETLK, node, handle, 7, F_WRLCK), -EAGAIN);
+	close(fd);
+	cr_assert_eq(lock(FUSE_SETLKW, node, handle, 7, F_WRLCK), 0);
+	client_close(&client);
+}
+
+/* A process that has the file open twice: its locks are one owner's, by whichever it asks. */
+Test(fs_lock, one_owner_comes_by_two_handles)
+{
+	uint64_t node = 0, reading = 0, writing = 0;
+
+	client_open(&client);
+	host_write(&client, "f", "text");
+	cr_assert_eq(client_lookup(&client, 1, "f", &node), 0);
+	for (int first = 0; first < 2; first++) {
+		uint64_t owner = 7 + (uint64_t)first;
+
+		cr_assert_eq(client_open_file(&client, node, FUSE_OPEN, O_RDONLY, &reading), 0);
+		cr_assert_eq(client_open_file(&client, node, FUSE_OPEN, O_WRONLY, &writing), 0);
+		if (first == 0)
+			cr_assert_eq(lock(FUSE_SETLK, node, reading, owner, F_RDLCK), 0);
+		cr_assert_eq(lock(FUSE_SETLK, node, writing, owner, F_WRLCK), 0);
+		cr_assert_eq(lock(FUSE_SETLK, node, reading, owner, F_RDLCK), 0);
+		cr_assert_eq(lock(FUSE_SETLK, node, reading, 9, F_RDLCK), 0, "it reads only now");
+		cr_assert_eq(lock(FUSE_SETLK, node, writing, owner, F_WRLCK), -EAGAIN);
+		cr_assert_eq(client_release(&client, node, reading), 0);
+		cr_assert_eq(client_release(&client, node, writing), 0);
+	}
+	client_close(&client);
+}
+
+Test(fs_lock, locks_of_a_share_that_is_read_only)
+{
+	uint64_t node = 0, handle = 0;
+
+	client_open_config(&client, (struct fs_config){ .read_only = true });
+	client_init(&client);
+	host_write(&client, "f", "text");
+	cr_assert_eq(client_lookup(&client, 1, "f", &node), 0);
+	cr_assert_eq(client_open_file(&client, node, FUSE_OPEN, O_RDONLY, &handle), 0);
+	cr_assert_eq(lock(FUSE_SETLK, node, handle, 7, F_RDLCK), 0);
+	cr_assert_eq(lock(FUSE_SETLK, node, handle, 8, F_WRLCK), -EBADF, "nothing is open for it");
+	client_close(&client);
+}
+
+/* Comes while the request it is about is on its way, or before. */
+static void interrupt(uint64_t unique)
+{
+	struct {
+		struct fuse_in_header header;
+		struct fuse_interrupt_in in;
+	} request = { .header = { .len = sizeof request, .opcode = FUSE_INTERRUPT },
+		      .in = { .unique = unique } };
+	struct fs_call call = { .done = client_done };
+
+	call.chain.segments[0] = (struct iovec){ &request, sizeof request };
+	call.chain.readable_count = 1;
+	cr_assert(fs_serve(client.fs, &call));
+}
+
+static void ask_for_the_lock(uint64_t node, uint64_t handle)
+{
+	struct fuse_lk_in in = { .fh = handle, .owner = 9, .lk = { .type = F_WRLCK } };
+
+	memcpy(client_body(&client), &in, sizeof in);
+	(void)client_send(&client, FUSE_SETLKW, node, 40 + sizeof in, sizeof in, 4096);
+}
+
+Test(fs_lock, waiting_for_a_lock_is_interrupted)
+{
+	uint64_t node = 0, handle = 0;
+
+	client_open(&client);
+	cr_assert_eq(client_create(&client, 1, "f", O_RDWR, 0600, &node, &handle), 0);
+	cr_assert_eq(lock(FUSE_SETLKW, node, handle, 7, F_WRLCK), 0);
+	ask_for_the_lock(node, handle);
+	interrupt(client.unique + 1000); /* of another request */
+	for (int i = 0; i < 5; i++)
+		cr_assert_eq(io_turn(client.io, 5), 0);
+	cr_assert_not(client.done);
+	interrupt(client.unique);
+	cr_assert(client.done);
+	cr_assert_eq(client_error(&client), -EINTR);
+	interrupt(client.unique + 1);
+	ask_for_the_lock(node, handle);
+	cr_assert(client.done, "it was interrupted before it came");
+	cr_assert_eq(client_error(&client), -EINTR);
+	ask_for_the_lock(node, handle);
+	cr_assert_not(client.done, "and the next one is not");
+	fs_interrupt_all(client.fs);
+	cr_assert_eq(client_error(&client), -EINTR);
+	/* a guest that begins again counts its requests anew */
+	interrupt(client.unique + 2);
+	client_init(&client);
+	ask_for_the_lock(node, handle);
+	cr_assert_not(client.done, "it was meant for another");
+	fs_interrupt_all(client.fs);
+	cr_assert_eq(client_error(&client), -EINTR);
+	cr_assert_eq(fs_pending(client.fs), 0);
+	client_close(&client);
+}
