@@ -12,6 +12,7 @@ int kernel_load(struct memory *memory, int kernel_fd, int initramfs_fd, struct k
 		struct error *err);
 
 /* The kernel's messages, read from its memory while no vCPU runs or while they do: whatever is
- * found there is guest data, so it is bounded and escaped. -ENODATA when there is no log yet
- * or the memory makes no sense. Returns 0 after writing what there is to output_fd. */
+ * found there is guest data, so it is bounded and escaped: the newest messages, 2 MiB at the most.
+ * -ENODATA when there is no log yet or the memory makes no sense. Returns 0 after writing what
+ * there is to output_fd; a write that fails is the last one and the error. */
 int kernel_dump_log(const struct memory *memory, int kernel_fd, int output_fd, struct error *err);

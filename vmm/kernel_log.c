@@ -21,6 +21,8 @@ enum {
 	MIN_SIZE_BITS = 10,
 	MAX_SIZE_BITS = 25,
 	MAX_TEXT = 1024,
+	LINE_SIZE = 4 * MAX_TEXT + 40, /* each byte escaped, the time and the end */
+	MAX_OUTPUT = 2 << 20, /* several times a usual ring; the file may be in the host's memory */
 	STATE_COMMITTED = 1,
 	STATE_FINALIZED = 2,
 	STATE_SHIFT = 62,
@@ -135,60 +137,87 @@ static int find_ring(const struct memory *memory, int kernel_fd, struct ring *ou
 	return r == 0 && *count == 0 ? -ENODATA : r;
 }
 
-static void write_line(const struct ring_info *info, const char *text, size_t size, int fd)
+static size_t make_line(const struct ring_info *info, const char *text, size_t size,
+			char line[LINE_SIZE])
 {
-	char escaped[4 * MAX_TEXT + 1], line[sizeof escaped + 40];
+	char escaped[4 * MAX_TEXT + 1];
 	int n;
 
 	(void)log_escape(text, size, escaped, sizeof escaped);
-	n = snprintf(line, sizeof line, "[%5llu.%06llu] %s\n",
+	n = snprintf(line, LINE_SIZE, "[%5llu.%06llu] %s\n",
 		     (unsigned long long)(info->time_ns / 1000000000ULL),
 		     (unsigned long long)(info->time_ns / 1000ULL % 1000000ULL), escaped);
-	if (n > 0 && (size_t)n < sizeof line)
-		(void)sys_write_all(fd, line, (size_t)n);
+	return n > 0 && n < LINE_SIZE ? (size_t)n : 0;
 }
 
-/* One record; what makes no sense is left out. */
-static void write_record(const struct memory *memory, const struct ring_descriptors *ring,
-			 const struct ring_text *ring_text, uint64_t id, int fd)
+/* The line of one record and its length; 0: it makes no sense and is left out. */
+static size_t read_record(const struct memory *memory, const struct ring *ring, uint64_t id,
+			  char line[LINE_SIZE])
 {
-	uint64_t index = index_of(ring, id), size, offset;
+	const struct ring_descriptors *descriptors = &ring->descriptors;
+	uint64_t index = index_of(descriptors, id), size, offset;
 	struct ring_descriptor descriptor;
 	struct ring_info info;
 	char text[MAX_TEXT];
 
-	if (read_at(memory, ring->descriptors + index * sizeof descriptor, &descriptor,
+	if (read_at(memory, descriptors->descriptors + index * sizeof descriptor, &descriptor,
 		    sizeof descriptor) < 0 ||
-	    read_at(memory, ring->infos + index * sizeof info, &info, sizeof info) < 0)
-		return;
+	    read_at(memory, descriptors->infos + index * sizeof info, &info, sizeof info) < 0)
+		return 0;
 	if ((descriptor.state & ID_MASK) != id ||
 	    (descriptor.state >> STATE_SHIFT != STATE_COMMITTED &&
 	     descriptor.state >> STATE_SHIFT != STATE_FINALIZED) ||
 	    descriptor.begin % 2 != 0)
-		return;
-	size = 1ULL << ring_text->size_bits;
+		return 0;
+	size = 1ULL << ring->text.size_bits;
 	offset = descriptor.begin & (size - 1);
-	if (descriptor.begin >> ring_text->size_bits != descriptor.next >> ring_text->size_bits)
+	if (descriptor.begin >> ring->text.size_bits != descriptor.next >> ring->text.size_bits)
 		offset = 0;         /* a block that would wrap starts over */
 	offset += sizeof(uint64_t); /* its id */
 	if (info.text_size > sizeof text)
 		info.text_size = sizeof text;
 	if (offset > size || info.text_size > size - offset ||
-	    read_at(memory, ring_text->data + offset, text, info.text_size) < 0)
-		return;
-	write_line(&info, text, info.text_size, fd);
+	    read_at(memory, ring->text.data + offset, text, info.text_size) < 0)
+		return 0;
+	return make_line(&info, text, info.text_size, line);
+}
+
+/* The oldest of the newest records that fit together: records of a ring that the guest made may all
+ * point at the same text. */
+static uint64_t first_that_fits(const struct memory *memory, const struct ring *ring,
+				uint64_t count)
+{
+	char line[LINE_SIZE];
+	size_t sum = 0;
+
+	while (count > 0) { /* at most 1 << MAX_COUNT_BITS */
+		sum += read_record(memory, ring, (ring->descriptors.tail_id + count - 1) & ID_MASK,
+				   line);
+		if (sum > MAX_OUTPUT)
+			break;
+		count--;
+	}
+	return count;
 }
 
 int kernel_dump_log(const struct memory *memory, int kernel_fd, int output_fd, struct error *err)
 {
+	char line[LINE_SIZE];
+	size_t sum = 0;
 	struct ring ring;
 	uint64_t count;
 	int r = find_ring(memory, kernel_fd, &ring, &count);
 
 	if (r < 0)
 		return error_set(err, r, "kernel log: there is none in the guest's memory");
-	for (uint64_t i = 0; i < count; i++) /* at most 1 << MAX_COUNT_BITS */
-		write_record(memory, &ring.descriptors, &ring.text,
-			     (ring.descriptors.tail_id + i) & ID_MASK, output_fd);
-	return 0;
+	for (uint64_t i = first_that_fits(memory, &ring, count); r == 0 && i < count; i++) {
+		size_t n =
+		    read_record(memory, &ring, (ring.descriptors.tail_id + i) & ID_MASK, line);
+
+		sum += n;
+		if (sum > MAX_OUTPUT) /* the guest runs and has changed it meanwhile */
+			break;
+		r = sys_write_all(output_fd, line, n);
+	}
+	return r < 0 ? error_set(err, r, "kernel log: write: %s", sys_text(r)) : 0;
 }
