@@ -53,13 +53,17 @@ uint64_t sandbox_vm_mib(uint64_t container_bytes)
 	return mib + 40 + mib / 64;
 }
 
-/* What `katavm update` may give: it costs nothing until then. */
-static uint64_t most_bytes(const struct run_config *config)
+uint64_t sandbox_most_mib(uint64_t asked_bytes, uint64_t host_bytes)
+{
+	uint64_t mib = sandbox_vm_mib(asked_bytes > 0 ? asked_bytes : host_bytes);
+
+	return asked_bytes == 0 && mib > VMM_MAX_MEMORY_MIB ? VMM_MAX_MEMORY_MIB : mib;
+}
+
+static uint64_t memory_of_host(const struct run_config *config)
 {
 	struct sysinfo host;
 
-	if (config->memory_max_bytes > 0)
-		return config->memory_max_bytes;
 	if (SYS(sysinfo, &host) < 0)
 		return config->memory_bytes;
 	return (uint64_t)host.totalram * host.mem_unit;
@@ -131,7 +135,8 @@ static int start_vm(struct vmm *vmm, const struct sandbox_parts *parts, struct e
 	struct vmm_config wanted = {
 		.vcpu_count = config->vcpu_count,
 		.memory_mib = sandbox_vm_mib(config->memory_bytes),
-		.memory_max_mib = sandbox_vm_mib(most_bytes(config)),
+		.memory_max_mib =
+		    sandbox_most_mib(config->memory_max_bytes, memory_of_host(config)),
 		.console_fd = -1,
 		.spare_slots = config->disk_slots,
 	};

@@ -30,6 +30,11 @@ struct sandbox {
  * come on top. */
 uint64_t sandbox_vm_mib(uint64_t container_bytes);
 
+/* What `katavm update` may make of it, which costs nothing until then: for a container of
+ * asked_bytes at the most, and when nothing was asked for (0), of what the host has or, where that
+ * is more, as much as a VM can have. */
+uint64_t sandbox_most_mib(uint64_t asked_bytes, uint64_t host_bytes);
+
 /* Starts the process of the VM, which makes itself ready while the image is looked up. */
 int sandbox_create(struct sandbox *out, struct error *err);
 

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { MIN_MEMORY_MIB = 32, MAX_MEMORY_MIB = 4 << 20, NO_FDS = 0, ONE_FD = 1, START_FDS = -1 };
+enum { MIN_MEMORY_MIB = 32, NO_FDS = 0, ONE_FD = 1, START_FDS = -1 };
 
 #define HEADER_SIZE offsetof(struct control_message, body)
 
@@ -55,8 +55,8 @@ static bool start_is_valid(const struct control_start *start, size_t fd_count)
 {
 	size_t net_fds = net_fd_count(start);
 
-	if (start->memory_mib < MIN_MEMORY_MIB || start->memory_mib > MAX_MEMORY_MIB ||
-	    start->memory_max_mib > MAX_MEMORY_MIB || start->vcpu_count == 0 ||
+	if (start->memory_mib < MIN_MEMORY_MIB || start->memory_mib > VMM_MAX_MEMORY_MIB ||
+	    start->memory_max_mib > VMM_MAX_MEMORY_MIB || start->vcpu_count == 0 ||
 	    start->vcpu_count > VMM_MAX_VCPUS || start->spare_slots > VMM_MAX_SPARES ||
 	    start->disk_count > VMM_MAX_DISKS || start->net_count > VMM_MAX_NETS ||
 	    start->share_count > VMM_MAX_SHARES || (start->net_count > 0 && net_fds == 0))
@@ -91,7 +91,7 @@ static bool body_is_valid(const struct control_message *message, size_t fd_count
 		return message->body.port.stream <= VMM_STREAM_BOTH;
 	case CONTROL_MEMORY:
 		return message->body.memory_mib >= MIN_MEMORY_MIB &&
-		       message->body.memory_mib <= MAX_MEMORY_MIB;
+		       message->body.memory_mib <= VMM_MAX_MEMORY_MIB;
 	case CONTROL_READY:
 	case CONTROL_MEMORY_IS:
 	case CONTROL_DUMPED:
@@ -161,13 +161,14 @@ static int check_config(const struct vmm_config *config, struct error *err)
 	if (config->vcpu_count == 0 || config->vcpu_count > VMM_MAX_VCPUS)
 		return error_set(err, -EINVAL, "%u vCPUs: 1 to %d are possible", config->vcpu_count,
 				 VMM_MAX_VCPUS);
-	if (config->memory_mib < MIN_MEMORY_MIB || config->memory_mib > MAX_MEMORY_MIB)
+	if (config->memory_mib < MIN_MEMORY_MIB || config->memory_mib > VMM_MAX_MEMORY_MIB)
 		return error_set(err, -EINVAL, "%llu MiB of memory: %d MiB to %d TiB are possible",
 				 (unsigned long long)config->memory_mib, MIN_MEMORY_MIB,
-				 MAX_MEMORY_MIB >> 20);
-	if (config->memory_max_mib > MAX_MEMORY_MIB)
+				 VMM_MAX_MEMORY_MIB >> 20);
+	if (config->memory_max_mib > VMM_MAX_MEMORY_MIB)
 		return error_set(err, -EINVAL, "at most %llu MiB of memory: %d TiB are possible",
-				 (unsigned long long)config->memory_max_mib, MAX_MEMORY_MIB >> 20);
+				 (unsigned long long)config->memory_max_mib,
+				 VMM_MAX_MEMORY_MIB >> 20);
 	if (config->disk_count > VMM_MAX_DISKS)
 		return error_set(err, -EINVAL, "%zu disks: %d are possible", config->disk_count,
 				 VMM_MAX_DISKS);

@@ -23,6 +23,7 @@ enum {
 	VMM_MAX_NET_PAIRS = 4,
 	VMM_MAC_SIZE = 6,
 	VMM_MAX_SHARES = 16,
+	VMM_MAX_MEMORY_MIB = 4 << 20,
 	VMM_TAG_SIZE = 36, /* virtio 1.3 section 5.11.4: not terminated when full */
 	VMM_SHARE_NAME_SIZE = 256,
 };
@@ -76,8 +77,9 @@ struct vmm_share {
 
 struct vmm_config {
 	unsigned vcpu_count;     /* 1..VMM_MAX_VCPUS */
-	uint64_t memory_mib;     /* 32 or more */
-	uint64_t memory_max_mib; /* what vmm_set_memory may give; less than memory_mib: no more */
+	uint64_t memory_mib;     /* 32..VMM_MAX_MEMORY_MIB */
+	uint64_t memory_max_mib; /* what vmm_set_memory may give, at most VMM_MAX_MEMORY_MIB; less
+				    than memory_mib: no more */
 	bool huge_pages;         /* RAM in 2 MiB pages of the host's reserve */
 	bool shared_memory;      /* RAM in a sealed memfd that other processes can map */
 	int kernel_fd;           /* ELF vmlinux */
