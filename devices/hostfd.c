@@ -94,7 +94,8 @@ long hostfd_ready_write(int fd, const void *from, size_t size)
 
 	if (n != -EOPNOTSUPP)
 		return n;
-	/* A pipe that polls as writable takes PIPE_BUF bytes without sleeping (pipe(7)). */
+	/* A pipe that polls as writable takes PIPE_BUF bytes without sleeping (pipe(7)). A
+	 * terminal promises nothing of the kind: those are given with O_NONBLOCK. */
 	if (kind != HOSTFD_FILE && size > PIPE_BUF)
 		size = PIPE_BUF;
 	return SYS_RETRY(write, fd, from, size);

@@ -24,7 +24,7 @@ long hostfd_try_writev(int fd, enum hostfd_kind *kind, const struct iovec *segme
 		       unsigned count);
 
 /* After poll(2) has said that the descriptor is ready; never sleeps unless another process was
- * quicker. A write may be short. */
+ * quicker, or a terminal without O_NONBLOCK has less room than is written. A write may be short. */
 long hostfd_ready_read(int fd, void *to, size_t size);
 long hostfd_ready_write(int fd, const void *from, size_t size);
 

@@ -99,7 +99,8 @@ void io_fallocate(struct io *io, struct io_op *op, int fd, int mode, uint64_t of
 		  uint64_t length, io_done *done);
 
 /* Streams (pipe, terminal, socket, also a regular file at its own position). The descriptor's
- * blocking mode is never changed; the loop never sleeps in them. 0 from a read is its end. */
+ * blocking mode is never changed; the loop never sleeps in them, but, where io_uring is forbidden,
+ * in a terminal without O_NONBLOCK. 0 from a read is its end. */
 void io_read(struct io *io, struct io_op *op, int fd, void *to, size_t size, io_done *done);
 void io_write(struct io *io, struct io_op *op, int fd, const void *from, size_t size,
 	      io_done *done);

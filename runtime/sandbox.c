@@ -6,6 +6,7 @@
 #include "runtime/scratch.h"
 #include "runtime/shares.h"
 #include "runtime/spec.h"
+#include "runtime/terminal.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -200,20 +201,31 @@ int sandbox_start(struct sandbox *sandbox, const struct sandbox_parts *parts, st
 	return result < 0 ? result : connect_agent(sandbox, err);
 }
 
+/* The VMM must not sleep in a terminal whose other end takes nothing, and a blocking one that polls
+ * as writable promises room for a byte or two. One that cannot be opened again is given as it is.
+ */
+static int connect_stream(struct vmm *vmm, uint32_t port, int fd, enum vmm_stream stream,
+			  struct error *err)
+{
+	own_fd again = terminal_reopen(fd, stream == VMM_STREAM_READ ? O_RDONLY : O_WRONLY);
+
+	return vmm_bind_port(vmm, port, again < 0 ? fd : again, stream, err);
+}
+
 int sandbox_connect_stdio(struct sandbox *sandbox, const struct run_config *config,
 			  struct error *err)
 {
 	int result = 0;
 
 	if (config->interactive)
-		result = vmm_bind_port(sandbox->vmm, SPEC_PORT_STDIN, STDIN_FILENO, VMM_STREAM_READ,
-				       err);
+		result = connect_stream(sandbox->vmm, SPEC_PORT_STDIN, STDIN_FILENO,
+					VMM_STREAM_READ, err);
 	if (result == 0)
-		result = vmm_bind_port(sandbox->vmm, SPEC_PORT_STDOUT, STDOUT_FILENO,
-				       VMM_STREAM_WRITE, err);
+		result = connect_stream(sandbox->vmm, SPEC_PORT_STDOUT, STDOUT_FILENO,
+					VMM_STREAM_WRITE, err);
 	if (result == 0 && !config->terminal)
-		result = vmm_bind_port(sandbox->vmm, SPEC_PORT_STDERR, STDERR_FILENO,
-				       VMM_STREAM_WRITE, err);
+		result = connect_stream(sandbox->vmm, SPEC_PORT_STDERR, STDERR_FILENO,
+					VMM_STREAM_WRITE, err);
 	return result;
 }
 

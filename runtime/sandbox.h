@@ -49,7 +49,8 @@ struct sandbox_parts {
 /* Starts it; it boots while this returns. */
 int sandbox_start(struct sandbox *sandbox, const struct sandbox_parts *parts, struct error *err);
 
-/* The process's stdin, stdout and stderr will be this process's descriptors 0, 1 and 2. */
+/* The process's stdin, stdout and stderr will be this process's descriptors 0, 1 and 2, or second
+ * open files of their terminals. */
 int sandbox_connect_stdio(struct sandbox *sandbox, const struct run_config *config,
 			  struct error *err);
 

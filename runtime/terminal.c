@@ -18,6 +18,11 @@ void terminal_size(int fd, unsigned short *rows, unsigned short *columns)
 	*columns = size.ws_col;
 }
 
+int terminal_reopen(int fd, int flags)
+{
+	return isatty(fd) ? sys_reopen_nonblock(fd, flags) : -ENOTTY;
+}
+
 /* Waits for katavm to say it has tidied up (a byte), or to be gone (end of file). */
 _Noreturn static void guard_main(int watch_fd, int terminal_fd, const struct termios *before)
 {

@@ -22,5 +22,11 @@ int terminal_open(int fd, struct terminal *out, struct error *err);
 /* As it was before. Accepts a closed one. */
 void terminal_close(struct terminal *terminal);
 
+/* A second open file of the terminal behind fd that never blocks, for another process: the mode of
+ * fd itself is shared with whoever else has it. The caller's to close. flags: O_RDONLY or O_WRONLY.
+ * -ENOTTY: it is no terminal. Others, such as -EACCES of another user's, mean that it cannot be
+ * had. */
+int terminal_reopen(int fd, int flags);
+
 /* The size of the terminal behind fd; 0 by 0 when it has none. */
 void terminal_size(int fd, unsigned short *rows, unsigned short *columns);

@@ -5,13 +5,16 @@
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/falloc.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <termios.h>
 
 /* Every test runs on both engines. */
 #define IO_TEST(name)                                                                              \
@@ -203,6 +206,68 @@ IO_TEST(full_pipe_and_gone_reader)
 	turn_until(io, &seen, 1);
 	cr_assert_eq(seen.result, -EPIPE);
 	close(p[1]);
+}
+
+static int open_raw_terminal(int *slave)
+{
+	int master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC), unlock = 0;
+	struct termios raw;
+
+	cr_assert_eq(sys_ioctl(master, TIOCSPTLCK, &unlock), 0);
+	*slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	cr_assert_eq(tcgetattr(*slave, &raw), 0);
+	cfmakeraw(&raw);
+	cr_assert_eq(tcsetattr(*slave, TCSANOW, &raw), 0);
+	return master;
+}
+
+static void drain(int master)
+{
+	char sink[4096];
+
+	while (read(master, sink, sizeof sink) > 0)
+		;
+}
+
+/* How many small pieces, at most `limit`, it takes of which nobody reads any. */
+static int fill(struct io *io, int terminal, int limit)
+{
+	char piece[100] = "";
+	struct pollfd room = { .fd = terminal, .events = POLLOUT };
+	struct seen seen = { 0 };
+	int count = 0;
+
+	while (count < limit && poll(&room, 1, 0) == 1) {
+		io_write(io, &seen.op, terminal, piece, sizeof piece, note);
+		turn_until(io, &seen, ++count);
+		cr_assert_gt(seen.result, 0);
+	}
+	return count;
+}
+
+/* A terminal polls as writable when it has room for a byte. */
+IO_TEST(terminal_with_less_room_than_is_written)
+{
+	static char bytes[4096];
+	own_fd slave = -1;
+	own_fd master = open_raw_terminal(&slave);
+	own_fd terminal = sys_reopen_nonblock(slave, O_WRONLY);
+	struct seen seen = { 0 };
+
+	cr_assert_geq(terminal, 0);
+	for (int i = 1; i <= 4; i++) {
+		int full = fill(io, terminal, INT_MAX);
+
+		drain(master);
+		(void)fill(io, terminal, full - 10);
+		io_write(io, &seen.op, terminal, bytes, sizeof bytes, note);
+		while (seen.calls < i) {
+			cr_assert_eq(io_turn(io, 10), 0);
+			drain(master);
+		}
+		cr_assert_gt(seen.result, 0);
+		drain(master);
+	}
 }
 
 IO_TEST(poll_timer_and_descriptors_without_poll)
