@@ -13,9 +13,15 @@ enum { REFUSAL_MAX = 4096 };
 /* The first bytes of an answer: is it what was asked for, and from where? */
 static int accept_answer(struct transfer *item)
 {
+	struct session *session = item->owner->session;
 	long status = 0;
 
-	(void)item->owner->session->curl->easy_getinfo(item->easy, CURLINFO_RESPONSE_CODE, &status);
+	(void)session->curl->easy_getinfo(item->easy, CURLINFO_RESPONSE_CODE, &status);
+	/* the login was good; that it becomes old later, in a long transfer, is nobody's fault */
+	if (status == 200 || status == 206) {
+		item->is_logged_in = false;
+		session->logins = 0;
+	}
 	if (status == 206 && item->is_ranged) {
 		item->is_accepted = true;
 		return 0;

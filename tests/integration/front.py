@@ -95,7 +95,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def give_token(self, key="token"):
         token = "token-%d" % count("token")
-        tokens[token] = 4 if "short" in self.path else 1000000
+        tokens[token] = 1 if "once" in self.path else 4 if "short" in self.path else 1000000
         self.answer(200, json.dumps({key: token, "expires_in": 60}).encode())
 
     def do_GET(self):
@@ -129,7 +129,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         realm = "http://127.0.0.1:%d/token/%s" % (http_port, self.behaviour)
         if self.behaviour in ("basic", "basic-redirect") and given != ANN:
             self.challenge('Basic realm="here, and \\"there\\""')
-        elif self.behaviour in ("token", "token-private", "token-short", "token-redirect", "token-busy", "token-moved"):
+        elif self.behaviour in ("token", "token-private", "token-short", "token-redirect", "token-busy", "token-moved", "token-once"):
             token = given[7:] if given.startswith("Bearer ") else ""
             if tokens.get(token, 0) > 0:
                 tokens[token] -= 1
@@ -182,6 +182,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         how = self.behaviour
         if how in ("cut", "cut-no-range", "cut-refused-range") and tries == 1:
             self.answer(200, data[:half], length=len(data))
+            return self.hang_up()
+        if how == "token-once":  # 24 pieces, each cut off
+            given = re.fullmatch("bytes=([0-9]+)-", self.headers.get("Range") or "bytes=0-")
+            start, step = int(given[1]), -(-len(data) // 24)
+            kind = (206, [("Content-Range", "bytes %d-%d/%d" % (start, len(data) - 1, len(data)))]) if start else (200, [])
+            self.answer(kind[0], data[start:start + step], kind[1], len(data) - start)
             return self.hang_up()
         if how == "cut-no-range":
             return self.send_blob(data, ranges=False)

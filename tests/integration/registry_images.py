@@ -74,6 +74,7 @@ def flipped(data):
 
 simple("big")
 simple("small", tars=[SMALL])
+simple("one", tars=TARS[:1])
 simple("again", tars=[TARS[0], SMALL])
 simple("plain", how="plain")
 simple("zstd", how="zstd")
