@@ -91,12 +91,13 @@ const struct command image_pull_command = {
 
 /* One image of an archive, with its own names and the given one. */
 static int load_one(const struct store *store, struct bundle *bundle,
-		    const struct reference *reference, const struct platform *platform,
-		    const char *tag, struct progress *progress, struct error *err)
+		    const struct reference *reference, size_t index,
+		    const struct platform *platform, const char *tag, struct progress *progress,
+		    struct error *err)
 {
 	struct local_image image;
 	own_fd lock = -1;
-	int r = local_find(bundle, reference, platform, &image, err);
+	int r = local_find(bundle, reference, index, platform, &image, err);
 
 	if (r < 0)
 		return r;
@@ -120,25 +121,20 @@ static int load_one(const struct store *store, struct bundle *bundle,
 }
 
 /* Every image of what docker save wrote; of an OCI archive the one for the platform. */
-static int load_all(const struct store *store, struct bundle *bundle, struct reference *reference,
-		    const struct platform *platform, const char *tag, struct progress *progress,
-		    struct error *err)
+static int load_all(const struct store *store, struct bundle *bundle,
+		    const struct reference *reference, const struct platform *platform,
+		    const char *tag, struct progress *progress, struct error *err)
 {
-	char names[64][REFERENCE_NAME_MAX + 1];
 	size_t count = 0;
-	int r;
+	int r = 0;
 
-	if (reference->kind == REFERENCE_DOCKER_ARCHIVE && !reference->tag[0])
-		count = local_docker_names(bundle, names, 64);
-	if (count < 2 || tag)
-		return load_one(store, bundle, reference, platform, tag, progress, err);
-	for (size_t i = 0; i < count; i++) {
-		(void)snprintf(reference->tag, sizeof reference->tag, "%.240s", names[i]);
-		r = load_one(store, bundle, reference, platform, NULL, progress, err);
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	if (reference->kind == REFERENCE_DOCKER_ARCHIVE && !tag)
+		r = local_docker_count(bundle, reference->path, &count, err);
+	if (r == 0 && count == 0)
+		return load_one(store, bundle, reference, LOCAL_ANY, platform, tag, progress, err);
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = load_one(store, bundle, reference, i, platform, NULL, progress, err);
+	return r;
 }
 
 static int parse_name(const char *text, char out[REFERENCE_NAME_MAX + 1], struct error *err)

@@ -39,7 +39,7 @@ static int fetch_local(const struct store *store, const struct fetch *fetch, con
 
 	if (r < 0)
 		return r;
-	r = local_find(&bundle, &fetch->reference, &fetch->platform, &image, err);
+	r = local_find(&bundle, &fetch->reference, LOCAL_ANY, &fetch->platform, &image, err);
 	if (r == 0) {
 		free(image.names); /* its own names are kept by load only */
 		image.names = NULL;

@@ -203,12 +203,12 @@ static int find_oci(struct bundle *bundle, const struct reference *reference,
 	return r;
 }
 
-int local_find(struct bundle *bundle, const struct reference *reference,
+int local_find(struct bundle *bundle, const struct reference *reference, size_t index,
 	       const struct platform *platform, struct local_image *out, struct error *err)
 {
 	struct local_image image = { .bundle = bundle, .path = reference->path };
 	int r = reference->kind == REFERENCE_DOCKER_ARCHIVE
-		    ? local_docker_find(bundle, reference, platform, &image, err)
+		    ? local_docker_find(bundle, reference, index, platform, &image, err)
 		    : find_oci(bundle, reference, platform, &image, err);
 
 	if (r < 0) {

@@ -1,6 +1,7 @@
 #pragma once
 #include "runtime/image/bundle.h"
 #include "runtime/image/install.h"
+#include <stdint.h>
 
 /* Images that lie here: OCI layouts, and what docker save writes. */
 struct local_image {
@@ -15,8 +16,10 @@ struct local_image {
 };
 
 /* Picks the image that reference->tag names (or the only one, or the one for the platform), and
- * reads its documents. The reference's kind is that of the bundle. */
-int local_find(struct bundle *bundle, const struct reference *reference,
+ * reads its documents. The reference's kind is that of the bundle. An index that is not LOCAL_ANY
+ * is the image's number in the list of docker save instead, from 0. */
+#define LOCAL_ANY SIZE_MAX
+int local_find(struct bundle *bundle, const struct reference *reference, size_t index,
 	       const struct platform *platform, struct local_image *out, struct error *err);
 void local_finish(struct local_image *image);
 

@@ -35,8 +35,21 @@ static bool has_name(json_object *tags, const char *name)
 	return false;
 }
 
+static int read_list(const struct document *document, struct bundle *bundle, json_object **out)
+{
+	own_mem char *text = NULL;
+	size_t size;
+	int r = bundle_text(bundle, "manifest.json", &text, &size, document->err);
+
+	if (r == -ENOENT)
+		return error_set(document->err, r,
+				 "%.100s is not from docker save: no manifest.json",
+				 document->what);
+	return r < 0 ? r : document_parse(document, text, size, json_type_array, out);
+}
+
 static int pick(const struct document *document, json_object *images,
-		const struct reference *reference, json_object **out)
+		const struct reference *reference, size_t index, json_object **out)
 {
 	size_t count = json_object_array_length(images);
 
@@ -50,7 +63,9 @@ static int pick(const struct document *document, json_object *images,
 		r = document_field(document, image, "RepoTags", json_type_array, &tags);
 		if (r < 0)
 			return r;
-		if (reference->tag[0] ? has_name(tags, reference->tag) : count == 1) {
+		if (index != LOCAL_ANY  ? i == index
+		    : reference->tag[0] ? has_name(tags, reference->tag)
+					: count == 1) {
 			*out = image;
 			return 0;
 		}
@@ -113,26 +128,19 @@ static int set_names(const struct document *document, json_object *entry, struct
 	return 0;
 }
 
-int local_docker_find(struct bundle *bundle, const struct reference *reference,
+int local_docker_find(struct bundle *bundle, const struct reference *reference, size_t index,
 		      const struct platform *platform, struct local_image *image, struct error *err)
 {
 	struct document document = { .what = reference->path, .err = err };
-	own_mem char *text = NULL;
 	own_mem char *config = NULL;
 	json_object *entry = NULL, *layers;
 	own_json *images = NULL;
 	const char *name;
 	size_t size;
-	int r = bundle_text(bundle, "manifest.json", &text, &size, err);
+	int r = read_list(&document, bundle, &images);
 
-	if (r < 0)
-		return r == -ENOENT
-			   ? error_set(err, r, "%.100s is not from docker save: no manifest.json",
-				       reference->path)
-			   : r;
-	r = document_parse(&document, text, size, json_type_array, &images);
 	if (r == 0)
-		r = pick(&document, images, reference, &entry);
+		r = pick(&document, images, reference, index, &entry);
 	if (r == 0)
 		r = document_need_text(&document, entry, "Config", &name);
 	if (r == 0)
@@ -149,28 +157,18 @@ int local_docker_find(struct bundle *bundle, const struct reference *reference,
 	return r;
 }
 
-size_t local_docker_names(struct bundle *bundle, char (*names)[REFERENCE_NAME_MAX + 1], size_t room)
+int local_docker_count(struct bundle *bundle, const char *what, size_t *count, struct error *err)
 {
-	struct document document = { .what = "manifest.json" };
-	own_mem char *text = NULL;
+	struct document document = { .what = what, .err = err };
 	own_json *images = NULL;
-	size_t size, count = 0;
+	int r = read_list(&document, bundle, &images);
 
-	if (bundle_text(bundle, "manifest.json", &text, &size, NULL) < 0 ||
-	    document_parse(&document, text, size, json_type_array, &images) < 0)
-		return 0;
-	for (size_t i = 0; i < json_object_array_length(images) && count < room; i++) {
-		json_object *image = json_object_array_get_idx(images, i), *tags = NULL, *tag;
-
-		if (!json_object_is_type(image, json_type_object) ||
-		    document_field(&document, image, "RepoTags", json_type_array, &tags) < 0 ||
-		    !tags || json_object_array_length(tags) == 0)
-			continue;
-		tag = json_object_array_get_idx(tags, 0);
-		if (json_object_is_type(tag, json_type_string) &&
-		    json_object_get_string_len(tag) <= REFERENCE_NAME_MAX)
-			(void)snprintf(names[count++], REFERENCE_NAME_MAX + 1, "%s",
-				       json_object_get_string(tag));
-	}
-	return count;
+	if (r < 0)
+		return r;
+	/* the list is read anew for each image */
+	if (json_object_array_length(images) > LOCAL_DOCKER_MAX)
+		return error_set(err, -E2BIG, "%s has %zu images: the limit is %d", what,
+				 json_object_array_length(images), LOCAL_DOCKER_MAX);
+	*count = json_object_array_length(images);
+	return 0;
 }

@@ -88,6 +88,30 @@ expect_output "every image of docker save" "$(printf 'Loaded image: x/one:1\nLoa
 expect_failure "of which a reference names one" 1 'has 2 images: say which one' katavm pull docker-archive:two.tar
 check "by its name" katavm pull -q docker-archive:two.tar:two:2
 
+# Images without a name, and more of them than anybody counts by hand.
+python3 - <<-'END'
+	import copy, io, json, tarfile
+	with tarfile.open("two.tar") as tar:
+	    files = {member.name: tar.extractfile(member).read() for member in tar}
+	first, second = json.loads(files["./manifest.json"])
+	def write(name, entries):
+	    files["./manifest.json"] = json.dumps(entries).encode()
+	    with tarfile.open(name, "w") as tar:
+	        for path, data in files.items():
+	            info = tarfile.TarInfo(path)
+	            info.size = len(data)
+	            tar.addfile(info, io.BytesIO(data))
+	write("unnamed.tar", [{**first, "RepoTags": None}, second])
+	write("seventy.tar", [{**(second if i % 2 else first), "RepoTags": ["many:%d" % i]} for i in range(70)])
+	write("too-many.tar", [first] * 1025)
+END
+fresh
+expect_match "load: an image without a name" '^Loaded image ID: sha256:' katavm load -q -i unnamed.tar
+expect_output "beside one that has one" "two:2" sh -c 'katavm --root "$0" load -q -i unnamed.tar | sed -n "2s/Loaded image: //p"' "$root"
+expect_output "70 images" 70 sh -c 'katavm --root "$0" load -q -i seventy.tar | grep -cxE "Loaded image: many:[0-9]+"' "$root"
+expect_output "each under its name" 70 sh -c 'katavm --root "$0" images -q many | wc -l' "$root"
+expect_failure "more than are read" 1 'has 1025 images: the limit is 1024' katavm load -q -i too-many.tar
+
 # Words of images and archives that a terminal would obey.
 python3 - "$checkout/tests/integration" <<-'END'
 	import sys
