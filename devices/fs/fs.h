@@ -24,6 +24,10 @@ struct fs_handle;
  * Each keeps its place in the guest's queue, and what would end its waiting needs one as well. */
 enum { FS_MAX_WAITING = 448 };
 
+/* Folders of one share that are listed at a time with what the host said kept, 32 KiB each. More
+ * can be, and the host is asked anew. */
+enum { FS_MAX_LISTINGS = 64 };
+
 enum fs_cache {
 	FS_CACHE_AUTO, /* what the host changes is seen by the next look; folders: within 100 ms */
 	FS_CACHE_ALWAYS, /* the guest is the only one that writes: it may remember everything */
@@ -83,6 +87,7 @@ void fs_destroy(struct fs *fs);
 /* As max_nodes of the configuration: more than before. */
 void fs_allow_nodes(struct fs *fs, uint32_t count);
 
-/* For tests: how many files are known, and open. */
+/* For tests: how many files are known, and open, and folders listed. */
 uint32_t fs_node_count(const struct fs *fs);
 uint32_t fs_handle_count(const struct fs *fs);
+unsigned fs_listing_count(const struct fs *fs);

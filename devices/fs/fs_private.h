@@ -68,7 +68,7 @@ struct fs_handle {
 	int fd;
 	unsigned busy; /* requests that use fd */
 	bool released, has_flock;
-	struct fs_listing *listing; /* folders */
+	struct fs_listing *listing; /* of a folder, or NULL */
 };
 
 struct fs_dir { /* a folder kept open for a while */
@@ -103,6 +103,7 @@ struct fs {
 	uint32_t bucket_count;
 	uint64_t tick;
 	struct fs_dir dirs[FS_DIR_SLOTS];
+	struct fs_listing *listings[FS_MAX_LISTINGS]; /* NULL: a free place */
 	uint64_t devices[FS_MAX_DEVICES];
 	unsigned device_count;
 	struct fs_call *lock_waiters; /* who came first is the first */
@@ -216,7 +217,8 @@ void fs_look_for_attributes(struct fs *fs);
 
 /* ---- list.c ---- */
 
-void fs_listing_free(struct fs_listing *listing);
+/* Of a handle that may have none. */
+void fs_listing_end(struct fs *fs, struct fs_handle *handle);
 
 /* ---- events.c: what others do on the host to what the guest watches ---- */
 

@@ -53,7 +53,7 @@ static void end(struct fs *fs, struct fs_handle *handle)
 	fs_locks_drop(node, handle, NULL);
 	fs_table_remove(&fs->handles, handle->id);
 	close_fd(&handle->fd);
-	fs_listing_free(handle->listing);
+	fs_listing_end(fs, handle);
 	free(handle);
 	fs_node_release(fs, node);
 }

@@ -1,6 +1,8 @@
 /*
  * Listings. The host's entries are read by the batch and handed out as the guest's buffer takes
- * them; a listing that goes on from elsewhere starts a new batch there.
+ * them; a listing that goes on from elsewhere starts a new batch there. So a batch may go at any
+ * time, and a share has only a few, which belong to whoever listed last: any process of the guest
+ * may have thousands of folders open.
  */
 #include "devices/fs/fs_private.h"
 
@@ -10,9 +12,10 @@
 enum { BATCH = 32 * 1024 };
 
 struct fs_listing {
-	uint64_t next; /* the position behind what was handed out */
+	struct fs_handle *handle; /* which points here */
+	uint64_t used;            /* when, of fs->tick */
+	uint64_t next;            /* the position behind what was handed out */
 	size_t at, size;
-	bool ended;
 	_Alignas(8) uint8_t batch[BATCH];
 };
 
@@ -28,9 +31,39 @@ static long getdents(int fd, void *to, size_t size)
 	return syscall(SYS_getdents64, fd, to, size);
 }
 
-void fs_listing_free(struct fs_listing *listing)
+void fs_listing_end(struct fs *fs, struct fs_handle *handle)
 {
-	free(listing);
+	for (unsigned i = 0; handle->listing && i < FS_MAX_LISTINGS; i++)
+		if (fs->listings[i] == handle->listing)
+			fs->listings[i] = NULL;
+	free(handle->listing);
+	handle->listing = NULL;
+}
+
+static int begin(struct fs *fs, struct fs_handle *handle)
+{
+	struct fs_listing **place = fs->listings, *listing;
+
+	for (unsigned i = 0; *place && i < FS_MAX_LISTINGS; i++)
+		if (!fs->listings[i] || fs->listings[i]->used < (*place)->used)
+			place = &fs->listings[i];
+	listing = malloc(sizeof *listing);
+	if (!listing)
+		return -ENOMEM;
+	if (*place)
+		fs_listing_end(fs, (*place)->handle);
+	listing->handle = handle;
+	handle->listing = *place = listing;
+	return 0;
+}
+
+unsigned fs_listing_count(const struct fs *fs)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < FS_MAX_LISTINGS; i++)
+		count += fs->listings[i] != NULL;
+	return count;
 }
 
 int fs_op_opendir(struct fs *fs, struct fs_call *call, struct fs_node *node)
@@ -90,24 +123,24 @@ static void take(struct fs_handle *handle, const struct entry *entry)
 	handle->listing->at += entry->size;
 }
 
-static int seek(struct fs_handle *handle, uint64_t offset)
+static int seek(struct fs *fs, struct fs_handle *handle, uint64_t offset)
 {
 	struct fs_listing *listing = handle->listing;
 	long r;
 
-	if (!listing) {
-		listing = calloc(1, sizeof *listing);
-		if (!listing)
-			return -ENOMEM;
-		handle->listing = listing;
-	}
-	if (offset != 0 && offset == listing->next)
+	if (listing && offset != 0 && offset == listing->next) {
+		listing->used = ++fs->tick;
 		return 0;
+	}
 	if (offset > INT64_MAX)
 		return -EINVAL;
 	r = SYS(lseek, handle->fd, (off_t)offset, SEEK_SET);
+	if (r >= 0 && !listing)
+		r = begin(fs, handle);
 	if (r < 0)
 		return (int)r;
+	listing = handle->listing;
+	listing->used = ++fs->tick;
 	listing->at = listing->size = 0;
 	listing->next = offset;
 	return 0;
@@ -213,7 +246,7 @@ static int list(struct fs *fs, const struct fs_call *call, struct fs_node *node,
 		out.room = FS_ANSWER_MAX - sizeof(struct fuse_out_header);
 	if (fs->is_file)
 		return list_file(fs, &out, node, in->offset);
-	r = seek(handle, in->offset);
+	r = seek(fs, handle, in->offset);
 	if (r < 0)
 		return r;
 	while ((entry = peek(handle, &r))) {
@@ -221,6 +254,8 @@ static int list(struct fs *fs, const struct fs_call *call, struct fs_node *node,
 			break;
 		take(handle, entry);
 	}
+	if (!entry && r == 0 && out.at == 0) /* the guest knows now that this was all */
+		fs_listing_end(fs, handle);
 	return r < 0 && out.at == 0 ? r : (int)out.at;
 }
 

@@ -241,6 +241,49 @@ Test(fs, lists_all_of_many)
 	client_close(&client);
 }
 
+/* Each goes on where it was, also without what was read for it. */
+Test(fs, many_list_at_a_time)
+{
+	enum { LISTERS = FS_MAX_LISTINGS + 36, FILES = 200 };
+	static struct fuse_read_in in[LISTERS];
+	unsigned counts[LISTERS] = { 0 }, ended = 0, most = 0;
+	char name[32];
+
+	client_open(&client);
+	for (int i = 0; i < FILES; i++) {
+		(void)snprintf(name, sizeof name, "file-%d", i);
+		host_write(&client, name, "");
+	}
+	for (unsigned i = 0; i < LISTERS; i++) {
+		in[i] = (struct fuse_read_in){ .size = 1024 };
+		cr_assert_eq(client_open_file(&client, 1, FUSE_OPENDIR, 0, &in[i].fh), 0);
+	}
+	for (unsigned i = 0; ended < LISTERS; i = (i + 1) % LISTERS) {
+		cr_assert_eq(client_ask(&client, FUSE_READDIR, 1, &in[i], sizeof *in, NULL, NULL),
+			     0);
+		ended = client.answer_size == 0 ? ended + 1 : 0;
+		for (size_t at = 0; at < client.answer_size; counts[i]++) {
+			struct fuse_dirent dirent;
+
+			memcpy(&dirent, (uint8_t *)client_answer(&client) + at, sizeof dirent);
+			in[i].offset = dirent.off;
+			at += FUSE_DIRENT_ALIGN(24 + dirent.namelen);
+		}
+		if (fs_listing_count(client.fs) > most)
+			most = fs_listing_count(client.fs);
+	}
+	for (unsigned i = 0; i < LISTERS; i++)
+		cr_assert_eq(counts[i], FILES + 2);
+	cr_assert_eq(most, FS_MAX_LISTINGS);
+	cr_assert_eq(fs_listing_count(client.fs), 0, "each has come to its end");
+	in[0].offset = 0;
+	cr_assert_eq(client_ask(&client, FUSE_READDIR, 1, &in[0], sizeof *in, NULL, NULL), 0);
+	cr_assert_eq(fs_listing_count(client.fs), 1);
+	cr_assert_eq(client_release(&client, 1, in[0].fh), 0);
+	cr_assert_eq(fs_listing_count(client.fs), 0);
+	client_close(&client);
+}
+
 Test(fs, renames_and_what_the_host_renames)
 {
 	struct fuse_rename2_in in = { .newdir = 1 };
