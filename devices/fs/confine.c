@@ -1,10 +1,10 @@
 /*
  * For whoever writes the filter: io_uring_enter, openat2, openat (of /proc/self/fd/N), statx,
- * fstat, read, write, preadv2, pwritev, getdents64, lseek, close, fcntl, flock, the ...at calls
- * that make, remove, rename and link names, readlinkat, fchmodat, fchownat, utimensat, ftruncate,
- * fallocate, copy_file_range, fsync, fdatasync, syncfs, fstatfs, the xattr calls, setfsuid,
- * setfsgid, capget, capset, sendmsg, recvmsg, mmap, munmap, brk, madvise, clone3 (one helper
- * thread), futex, clock_gettime, exit_group; where a share notifies also inotify_init1,
+ * fstat, read, write, preadv2, pwritev, pwritev2, getdents64, lseek, close, fcntl, flock, the ...at
+ * calls that make, remove, rename and link names, readlinkat, fchmodat, fchownat, utimensat,
+ * ftruncate, fallocate, copy_file_range, fsync, fdatasync, syncfs, fstatfs, the xattr calls,
+ * setfsuid, setfsgid, capget, capset, sendmsg, recvmsg, mmap, munmap, brk, madvise, clone3 (one
+ * helper thread), futex, clock_gettime, exit_group; where a share notifies also inotify_init1,
  * inotify_add_watch (of /proc/self/fd/N) and inotify_rm_watch.
  */
 #include "devices/fs/confine.h"

@@ -201,6 +201,24 @@ static void was_written(struct io_op *op, int result)
 	fs_finish(call, written(call, result));
 }
 
+enum { SEGMENTS, POSITION, HOW }; /* arguments of a write that is to be on the disk */
+
+static int write_work(struct fs_call *call)
+{
+	return (int)SYS_RETRY(pwritev2, call->handle->fd, call->segments,
+			      (int)call->arguments[SEGMENTS], (off_t)call->arguments[POSITION],
+			      (int)call->arguments[HOW]);
+}
+
+/* What of open(2)'s O_SYNC and O_DSYNC is to be done here: what the guest has in its cache it syncs
+ * by itself, and with FS_CACHE_NEVER it leaves that to us. */
+static int sync_flags(const struct fs *fs, uint32_t flags)
+{
+	if (fs->config.cache != FS_CACHE_NEVER || !(flags & O_DSYNC))
+		return 0;
+	return (flags & O_SYNC) == O_SYNC ? RWF_SYNC : RWF_DSYNC;
+}
+
 int fs_op_write(struct fs *fs, struct fs_call *call, struct fs_node *node)
 {
 	struct fuse_write_in in = *FS_BODY(call, struct fuse_write_in);
@@ -217,6 +235,13 @@ int fs_op_write(struct fs *fs, struct fs_call *call, struct fs_node *node)
 	if (covered != in.size)
 		return -EINVAL;
 	fs_own_begin(fs, call, node, IN_MODIFY | IN_ATTRIB); /* ATTRIB: of set-user bits */
+	call->arguments[SEGMENTS] = count;
+	call->arguments[POSITION] = in.offset;
+	call->arguments[HOW] = (uint64_t)sync_flags(fs, in.flags);
+	if (call->arguments[HOW] != 0) {
+		call->handle = handle;
+		return fs_offload(call, write_work);
+	}
 	if (in.size <= WRITE_AT_ONCE || is_in_memory(fs, handle))
 		return written(call, SYS_RETRY(pwritev, handle->fd, call->segments, (int)count,
 					       (off_t)in.offset));

@@ -211,13 +211,15 @@ const char *fs_name(const struct fs_call *call, size_t *at, int *error)
 static void worked(struct io_message *message)
 {
 	struct fs_call *call = container_of(message, struct fs_call, message);
-	bool counts = call->in.opcode == FUSE_COPY_FILE_RANGE;
+	bool writes = call->in.opcode == FUSE_WRITE;
+	bool counts = writes || call->in.opcode == FUSE_COPY_FILE_RANGE;
 	int result = call->result;
 
 	if (counts && result >= 0) { /* 0 is a count, too: the source has ended */
 		struct fuse_write_out *out = FS_ANSWER(call->fs, struct fuse_write_out);
 
 		*out = (struct fuse_write_out){ .size = (uint32_t)result };
+		call->from_guest = writes ? (uint64_t)result : 0;
 		result = sizeof *out;
 	}
 	fs_finish(call, result);

@@ -95,3 +95,41 @@ Test(fs_data, an_error_in_the_middle_is_no_end)
 	cr_assert_eq(munmap(room, 16384), 0);
 	client_close(&client);
 }
+
+static int write_with(uint64_t node, uint64_t handle, uint32_t flags, uint32_t size)
+{
+	struct fuse_write_in in = { .fh = handle, .size = size, .flags = flags };
+
+	memcpy(client_body(&client), &in, sizeof in);
+	(void)client_send(&client, FUSE_WRITE, node, (uint32_t)(40 + sizeof in) + size,
+			  sizeof in + size, 64);
+	return client_error(&client);
+}
+
+/* By the call that writes so: one that fails is missed. */
+Test(fs_data, what_is_to_be_on_the_disk_is_written_so)
+{
+	for (enum fs_cache cache = FS_CACHE_AUTO; cache <= FS_CACHE_NEVER; cache++) {
+		/* what the guest caches it syncs by itself */
+		int failed = cache == FS_CACHE_NEVER ? -EIO : 0;
+		struct sys_fault fault = { .call = "pwritev2", .result = -EIO, .count = 100 };
+		uint64_t node = 0, handle = 0;
+		const uint32_t sizes[] = { 1, 90000 };
+
+		client_open_config(&client, (struct fs_config){ .cache = cache });
+		client_init(&client);
+		cr_assert_eq(client_create(&client, 1, "f", O_RDWR, 0600, &node, &handle), 0);
+		for (size_t i = 0; i < 2; i++) {
+			sys_inject(&fault);
+			cr_assert_eq(write_with(node, handle, O_RDWR, sizes[i]), 0);
+			cr_assert_eq(write_with(node, handle, O_RDWR | O_DSYNC, sizes[i]), failed);
+			cr_assert_eq(write_with(node, handle, O_RDWR | O_SYNC, sizes[i]), failed);
+			sys_inject(NULL);
+			cr_assert_eq(write_with(node, handle, O_RDWR | O_SYNC, sizes[i]), 0);
+			cr_assert_eq(((struct fuse_write_out *)client_answer(&client))->size,
+				     sizes[i]);
+			cr_assert_eq(client.call.from_guest, sizes[i]);
+		}
+		client_close(&client);
+	}
+}
