@@ -232,7 +232,7 @@ static int set_size(struct fs *fs, struct fs_node *node, const struct fuse_setat
 		return (int)SYS_RETRY(ftruncate, handle->fd, (off_t)in->size);
 	fd = fs_node_open(fs, node, O_WRONLY, &status);
 	if (fd < 0)
-		return fd;
+		return fd == -EAGAIN ? FS_LATER : fd;
 	return (int)SYS_RETRY(ftruncate, fd, (off_t)in->size);
 }
 
@@ -306,7 +306,7 @@ int fs_op_setattr(struct fs *fs, struct fs_call *call, struct fs_node *node)
 		r = set_rest(fs, node, &in);
 	if (r == 0)
 		r = fs_node_stat(fs, node, &status);
-	return r < 0 ? r : answer_attr(fs, &status);
+	return r != 0 ? r : answer_attr(fs, &status);
 }
 
 int fs_op_statfs(struct fs *fs, struct fs_call *call, struct fs_node *node)

@@ -27,6 +27,8 @@ int fs_op_open(struct fs *fs, struct fs_call *call, struct fs_node *node)
 	if (flags & O_TRUNC)
 		fs_own_node(fs, node, IN_MODIFY | IN_ATTRIB);
 	fd = fs_node_open(fs, node, flags, &status);
+	if (fd == -EAGAIN && !(wanted & O_NONBLOCK))
+		return FS_LATER;
 	if (fd < 0)
 		return fd;
 	r = fs_handle_new(fs, node, fd, &handle);
@@ -51,7 +53,7 @@ int fs_op_release(struct fs *fs, struct fs_call *call, struct fs_node *node)
 	if (!handle)
 		return -EBADF;
 	fs_handle_release(fs, handle);
-	fs_locks_retry(fs);
+	fs_wait_retry(fs);
 	return 0;
 }
 
@@ -64,7 +66,7 @@ int fs_op_flush(struct fs *fs, struct fs_call *call, struct fs_node *node)
 	if (node->locks) {
 		fs_own_node(fs, node, IN_CLOSE_WRITE); /* a lock has a descriptor of its own */
 		fs_locks_drop(node, NULL, &in->lock_owner);
-		fs_locks_retry(fs);
+		fs_wait_retry(fs);
 	}
 	return 0;
 }

@@ -113,7 +113,7 @@ void fs_destroy(struct fs *fs)
 	if (!fs)
 		return;
 	CHECK(fs->pending == 0);
-	(void)io_cancel_wait(&fs->lock_timer);
+	(void)io_cancel_wait(&fs->wait_timer);
 	close_handles(fs);
 	close_fd(&fs->config.root_fd);
 	close_fd(&fs->sync_fd);
@@ -122,7 +122,7 @@ void fs_destroy(struct fs *fs)
 
 void fs_interrupt_all(struct fs *fs)
 {
-	fs_locks_interrupt_all(fs);
+	fs_wait_interrupt_all(fs);
 	fs_events_interrupt(fs);
 }
 
@@ -175,7 +175,7 @@ int fs_op_init(struct fs *fs, struct fs_call *call, struct fs_node *node)
 		offered |= (uint64_t)in.flags2 << 32;
 	features = wanted_features(fs) & offered;
 	fs->ready = true;
-	fs_locks_forget_interrupts(fs); /* requests are counted anew */
+	fs_wait_forget_interrupts(fs); /* requests are counted anew */
 	*out = (struct fuse_init_out){
 		.major = FUSE_KERNEL_VERSION,
 		.minor = KERNEL_MINOR,

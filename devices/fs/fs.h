@@ -74,7 +74,7 @@ int fs_create(const struct fs_config *config, struct fs **out);
 /* True: the answer is in the chain. False: done(call) will be called from the loop. */
 bool fs_serve(struct fs *fs, struct fs_call *call);
 
-/* Answers what waits for a lock or for something to happen. What the disk is at goes on: see
+/* Answers what waits for a lock, a lease or something to happen. What the disk is at goes on: see
  * fs_pending. */
 void fs_interrupt_all(struct fs *fs);
 /* Requests that are not answered yet. */

@@ -15,6 +15,7 @@ enum {
 	FS_ANSWER_MAX = 72 * 1024,   /* the same for answers */
 	FS_PENDING = 1 << 30,        /* an operation's result: answered later */
 	FS_ANSWERED = (1 << 30) + 1, /* the answer is in the chain already */
+	FS_LATER = (1 << 30) + 2,    /* begun anew when a lease of the file may be over */
 	FS_DIR_SLOTS = 128,
 	FS_MAX_DEVICES = 64,
 };
@@ -106,8 +107,8 @@ struct fs {
 	struct fs_listing *listings[FS_MAX_LISTINGS]; /* NULL: a free place */
 	uint64_t devices[FS_MAX_DEVICES];
 	unsigned device_count;
-	struct fs_call *lock_waiters; /* who came first is the first */
-	struct io_op lock_timer;
+	struct fs_call *waiters; /* who came first is the first */
+	struct io_op wait_timer;
 	uint64_t early_interrupts[FS_EARLY_INTERRUPTS]; /* of requests that have not come yet */
 	unsigned early_interrupt_count;
 	struct log_limit limit;
@@ -146,7 +147,8 @@ int fs_node_dir(struct fs *fs, struct fs_node *node);
 int fs_node_place(struct fs *fs, struct fs_node *node, struct fs_place *out);
 /* -ESTALE unless it is still the same inode. */
 int fs_node_stat(struct fs *fs, struct fs_node *node, struct statx *out);
-/* Opens with flags of open(2); O_PATH for any kind, else only ordinary files and folders. */
+/* Opens with flags of open(2); O_PATH for any kind, else only ordinary files and folders. -EAGAIN:
+ * somebody has a lease of it, who was asked to give it up. */
 int fs_node_open(struct fs *fs, struct fs_node *node, int flags, struct statx *status);
 /* One name in an open folder, never through a symbolic link. */
 int fs_open_beneath(int dir, const char *path, int flags, mode_t mode);
@@ -205,10 +207,17 @@ int fs_host_gid(const struct fs *fs, uint32_t guest, gid_t *out);
 /* ---- lock.c ---- */
 
 void fs_locks_drop(struct fs_node *node, const struct fs_handle *handle, const uint64_t *owner);
-void fs_locks_retry(struct fs *fs);
-void fs_locks_interrupt_all(struct fs *fs);
-/* Those whose requests have not come. */
-void fs_locks_forget_interrupts(struct fs *fs);
+
+/* ---- wait.c ---- */
+
+/* Until again(call) says something other than -EAGAIN, which is the call's result then. -EINTR,
+ * -EAGAIN (there are too many): it does not wait. */
+int fs_wait(struct fs_call *call, int (*again)(struct fs_call *call));
+/* Something was given back. The bodies of this request and of its answer are others' afterwards. */
+void fs_wait_retry(struct fs *fs);
+void fs_wait_interrupt_all(struct fs *fs);
+/* Forgets those whose requests have not come. */
+void fs_wait_forget_interrupts(struct fs *fs);
 
 /* ---- xattr.c ---- */
 

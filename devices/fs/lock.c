@@ -2,17 +2,12 @@
  * Locks, which processes of the host and other sandboxes see. A POSIX lock belongs to a process of
  * the guest and a file; here each such pair has an open file description of its own, whose locks
  * (F_OFD_SETLK) are one owner's. flock(2) belongs to the open file, which is the handle's.
- *
- * Nothing here waits: a lock that is not free is asked for again, at once when the guest itself
- * gives one back and otherwise at growing intervals.
  */
-#include "base/container_of.h"
 #include "devices/fs/fs_private.h"
 
 #include <sys/file.h>
 
-enum { MAX_OWNERS = 1024, FIRST_WAIT_MS = 1, LONGEST_WAIT_MS = 50 };
-static const uint64_t MS = 1000000;
+enum { MAX_OWNERS = 1024 };
 
 void fs_locks_drop(struct fs_node *node, const struct fs_handle *handle, const uint64_t *owner)
 {
@@ -134,8 +129,6 @@ static int try_lock(struct fs *fs, struct fs_handle *handle, const struct fuse_l
 
 /* ---- waiting ---- */
 
-static void start_timer(struct fs *fs);
-
 static struct fuse_lk_in wanted(const struct fs_call *call)
 {
 	return (struct fuse_lk_in){ .owner = call->arguments[0],
@@ -145,135 +138,34 @@ static struct fuse_lk_in wanted(const struct fs_call *call)
 				    .lk_flags = (uint32_t)call->arguments[4] };
 }
 
-static bool is_over(const struct fs *fs, const struct fs_call *call)
+static int lock_again(struct fs_call *call)
 {
-	return call->handle->released || !fs->ready;
-}
+	struct fuse_lk_in in = wanted(call);
 
-void fs_locks_retry(struct fs *fs)
-{
-	for (struct fs_call **at = &fs->lock_waiters; *at;) {
-		struct fs_call *call = *at;
-		struct fuse_lk_in in = wanted(call);
-		int r = is_over(fs, call) ? -EINTR : try_lock(fs, call->handle, &in);
-
-		if (r == -EAGAIN) {
-			at = &call->next;
-			continue;
-		}
-		*at = call->next;
-		fs_finish(call, r);
-		at = &fs->lock_waiters; /* what was finished may have changed the list */
-	}
-}
-
-static bool finish_waiting(struct fs *fs, uint64_t unique)
-{
-	for (struct fs_call **at = &fs->lock_waiters; *at; at = &(*at)->next) {
-		struct fs_call *call = *at;
-
-		if (unique != 0 && call->in.unique != unique)
-			continue;
-		*at = call->next;
-		fs_finish(call, -EINTR);
-		return true;
-	}
-	return false;
-}
-
-void fs_locks_interrupt_all(struct fs *fs)
-{
-	while (finish_waiting(fs, 0))
-		;
-}
-
-void fs_locks_forget_interrupts(struct fs *fs)
-{
-	memset(fs->early_interrupts, 0, sizeof fs->early_interrupts);
-}
-
-static bool was_interrupted(const struct fs *fs, uint64_t unique)
-{
-	for (unsigned i = 0; i < FS_EARLY_INTERRUPTS; i++)
-		if (fs->early_interrupts[i] == unique)
-			return true;
-	return false;
-}
-
-static void time_is_up(struct io_op *op, int result)
-{
-	struct fs *fs = container_of(op, struct fs, lock_timer);
-
-	if (result < 0)
-		return;
-	fs_locks_retry(fs);
-	start_timer(fs);
-}
-
-static void start_timer(struct fs *fs)
-{
-	uint64_t newest = 0, wait;
-
-	if (!fs->lock_waiters || io_is_busy(&fs->lock_timer))
-		return;
-	for (const struct fs_call *call = fs->lock_waiters; call; call = call->next)
-		if (call->started_ns > newest)
-			newest = call->started_ns;
-	wait = (sys_monotonic_ns() - newest) / 4;
-	if (wait < FIRST_WAIT_MS * MS)
-		wait = FIRST_WAIT_MS * MS;
-	if (wait > LONGEST_WAIT_MS * MS)
-		wait = LONGEST_WAIT_MS * MS;
-	io_timer(fs->config.io, &fs->lock_timer, wait, time_is_up);
-}
-
-/* Behind all others; NULL: there are too many. */
-static struct fs_call **last_place(struct fs *fs)
-{
-	struct fs_call **at = &fs->lock_waiters;
-	unsigned count = 0;
-
-	for (; *at; at = &(*at)->next)
-		count++;
-	if (count < FS_MAX_WAITING)
-		return at;
-	log_guest(&fs->limit, LOG_LEVEL_WARNING,
-		  "no more than %d processes of the guest may wait for locks of a share at a time",
-		  FS_MAX_WAITING);
-	return NULL;
+	return call->handle->released ? -EINTR : try_lock(call->fs, call->handle, &in);
 }
 
 static int lock(struct fs *fs, struct fs_call *call, struct fs_node *node, bool waits)
 {
 	const struct fuse_lk_in in = *FS_BODY(call, struct fuse_lk_in);
 	struct fs_handle *handle = fs_handle_find(fs, in.fh, node);
-	struct fs_call **end;
 	int r;
 
 	if (!handle || node->type != S_IFREG)
 		return -EBADF;
 	r = try_lock(fs, handle, &in);
 	if (in.lk.type == F_UNLCK && r == 0)
-		fs_locks_retry(fs);
+		fs_wait_retry(fs);
 	if (r != -EAGAIN || !waits)
 		return r;
-	if (was_interrupted(fs, call->in.unique))
-		return -EINTR;
-	end = last_place(fs);
-	if (!end)
-		return -ENOLCK;
 	call->handle = handle;
-	fs_handle_hold(handle);
 	call->arguments[0] = in.owner;
 	call->arguments[1] = in.lk.start;
 	call->arguments[2] = in.lk.end;
 	call->arguments[3] = in.lk.type;
 	call->arguments[4] = in.lk_flags;
-	call->started_ns = sys_monotonic_ns();
-	call->next = NULL;
-	*end = call;
-	start_timer(fs);
-	return FS_PENDING;
+	r = fs_wait(call, lock_again);
+	return r == -EAGAIN ? -ENOLCK : r;
 }
 
 int fs_op_setlk(struct fs *fs, struct fs_call *call, struct fs_node *node)
@@ -284,15 +176,4 @@ int fs_op_setlk(struct fs *fs, struct fs_call *call, struct fs_node *node)
 int fs_op_setlkw(struct fs *fs, struct fs_call *call, struct fs_node *node)
 {
 	return lock(fs, call, node, true);
-}
-
-/* Comes by a queue of its own, so that it may be here before the request that it is about. */
-int fs_op_interrupt(struct fs *fs, struct fs_call *call, struct fs_node *node)
-{
-	uint64_t unique = FS_BODY(call, struct fuse_interrupt_in)->unique;
-
-	(void)node;
-	if (unique != 0 && !finish_waiting(fs, unique))
-		fs->early_interrupts[fs->early_interrupt_count++ % FS_EARLY_INTERRUPTS] = unique;
-	return 0;
 }

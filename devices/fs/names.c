@@ -325,15 +325,12 @@ int fs_op_create(struct fs *fs, struct fs_call *call, struct fs_node *node)
 		r = answer_found(fs, node, name, &status, &made);
 	if (r < 0)
 		return r;
-	if (fd < 0) {
+	if (fd < 0)
 		fd = open_made(fs, made, &in);
-		r = fd < 0 ? fd : 0;
-	}
-	if (r >= 0)
-		r = answer_created(fs, made, fd);
+	r = fd < 0 ? fd : answer_created(fs, made, fd);
 	if (r < 0) {
 		fs_node_forget(fs, made, 1);
-		return r;
+		return fd == -EAGAIN && !(in.flags & O_NONBLOCK) ? FS_LATER : r;
 	}
 	(void)take_fd(&fd);
 	return r;

@@ -29,12 +29,8 @@ int fs_open_beneath(int dir, const char *path, int flags, mode_t mode)
 		.mode = flags & O_CREAT ? mode & 07777 : 0,
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
 	};
-	int r;
-
-	do /* a rename on the host raced with it */
-		r = (int)SYS_RETRY(openat2, dir, path, &how);
-	while (r == -EAGAIN);
-	return r;
+	/* no name is "..", which alone fails when a rename on the host races with it */
+	return (int)SYS_RETRY(openat2, dir, path, &how);
 }
 
 int fs_stat_at(int dir, const char *name, int flags, struct statx *out)
@@ -418,6 +414,8 @@ int fs_node_open(struct fs *fs, struct fs_node *node, int flags, struct statx *s
 {
 	struct fs_place place;
 	own_fd fd = -EBADF;
+	/* not waiting for who has a lease of it, nor for a pipe that the host has put there */
+	int how = (flags & ~O_TRUNC) | (flags & O_PATH ? 0 : O_NONBLOCK);
 	int r = fs_node_place(fs, node, &place);
 
 	if (r < 0)
@@ -425,10 +423,9 @@ int fs_node_open(struct fs *fs, struct fs_node *node, int flags, struct statx *s
 	if (!(flags & O_PATH) && node->type != S_IFREG && node->type != S_IFDIR)
 		return -EACCES; /* pipes, sockets and devices of the host are not opened */
 	if (place.flags == 0)
-		fd = sys_open(place.dir, place.name, flags & ~O_TRUNC, 0);
-	else /* not blocking, should the host have put a pipe there meanwhile */
-		fd = fs_open_beneath(place.dir, place.name,
-				     (flags & ~O_TRUNC) | (flags & O_PATH ? 0 : O_NONBLOCK), 0);
+		fd = sys_open(place.dir, place.name, how, 0);
+	else
+		fd = fs_open_beneath(place.dir, place.name, how, 0);
 	if (fd == -ELOOP || fd == -ENOENT || fd == -ENOTDIR || fd == -ENXIO)
 		return -ESTALE;
 	r = fd < 0 ? fd : fs_stat_at(fd, "", AT_EMPTY_PATH, status);
@@ -436,7 +433,7 @@ int fs_node_open(struct fs *fs, struct fs_node *node, int flags, struct statx *s
 		return r;
 	if (!fs_key_is(&node->key, status))
 		return -ESTALE;
-	if (place.flags != 0 && !(flags & (O_PATH | O_DIRECTORY)))
+	if (!(flags & (O_PATH | O_DIRECTORY)))
 		r = (int)SYS(fcntl, fd, F_SETFL, flags & O_APPEND);
 	if (r >= 0 && (flags & O_TRUNC)) /* now that it is known to be the right one */
 		r = (int)SYS_RETRY(ftruncate, fd, 0);

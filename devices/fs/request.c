@@ -123,6 +123,16 @@ static int run(struct fs *fs, struct fs_call *call, const struct row *row)
 	return row->run(fs, call, node);
 }
 
+/* What the guest has changed in it meanwhile is judged anew. */
+static int run_again(struct fs_call *call)
+{
+	int r;
+
+	call->chain.read_position = sizeof call->in;
+	r = run(call->fs, call, row_of(call->in.opcode));
+	return r == FS_LATER ? -EAGAIN : r;
+}
+
 bool fs_serve(struct fs *fs, struct fs_call *call)
 {
 	const struct row *row;
@@ -142,6 +152,8 @@ bool fs_serve(struct fs *fs, struct fs_call *call)
 	row = row_of(call->in.opcode);
 	if (row)
 		r = run(fs, call, row);
+	if (r == FS_LATER)
+		r = fs_wait(call, run_again);
 	if (r == FS_PENDING) {
 		fs->pending++;
 		return false;

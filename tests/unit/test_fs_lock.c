@@ -1,6 +1,7 @@
-/* Locks that a guest asks a share for. */
+/* Locks that a guest asks a share for, and leases that the host has. */
 #include "fuse_client.h"
 #include <errno.h>
+#include <signal.h>
 
 static struct client client;
 
@@ -128,5 +129,82 @@ Test(fs_lock, waiting_for_a_lock_is_interrupted)
 	fs_interrupt_all(client.fs);
 	cr_assert_eq(client_error(&client), -EINTR);
 	cr_assert_eq(fs_pending(client.fs), 0);
+	client_close(&client);
+}
+
+/* ---- leases: who has one is asked to give it up, and has time for that ---- */
+
+static int take_lease(const char *name)
+{
+	int fd = open(host_path(&client, name), O_RDONLY | O_CLOEXEC);
+
+	cr_assert_neq(signal(SIGIO, SIG_IGN), SIG_ERR);
+	cr_assert_eq(fcntl(fd, F_SETLEASE, F_RDLCK), 0);
+	return fd;
+}
+
+static void begin(uint32_t opcode, uint64_t node, const void *body, size_t size)
+{
+	memcpy(client_body(&client), body, size);
+	cr_assert_not(
+	    client_send(&client, opcode, node, (uint32_t)(40 + size), size, sizeof client.answer));
+	for (int i = 0; i < 5; i++)
+		cr_assert_eq(io_turn(client.io, 5), 0);
+	cr_assert_not(client.done);
+	cr_assert_eq(fs_pending(client.fs), 1);
+}
+
+static void give_up(int fd)
+{
+	cr_assert_eq(fcntl(fd, F_SETLEASE, F_UNLCK), 0);
+	cr_assert_eq(client_error(&client), 0);
+	cr_assert_eq(fs_pending(client.fs), 0);
+	close(fd);
+}
+
+Test(fs_lock, a_lease_of_the_host_holds_up_nobody_else, .timeout = 40)
+{
+	struct {
+		struct fuse_create_in in;
+		char name[2];
+	} create = { { .flags = O_RDWR | O_CREAT, .mode = 0600 }, "f" };
+	struct fuse_setattr_in size = { .valid = FATTR_SIZE, .size = 2 };
+	struct fuse_open_in writing = { .flags = O_WRONLY };
+	struct fuse_entry_out *entry = client_answer(&client);
+	uint64_t node = 0, handle = 0, reading = 0;
+	struct fuse_open_out opened;
+	int lease;
+
+	client_open(&client);
+	host_write(&client, "f", "text");
+	cr_assert_eq(client_lookup(&client, 1, "f", &node), 0);
+	lease = take_lease("f");
+	cr_assert_eq(client_open_file(&client, node, FUSE_OPEN, O_WRONLY | O_NONBLOCK, &handle),
+		     -EAGAIN);
+	begin(FUSE_OPEN, node, &writing, sizeof writing);
+	give_up(lease);
+	memcpy(&opened, client_answer(&client), sizeof opened);
+	cr_assert_eq(client_write(&client, node, opened.fh, 0, "T", 1), 0);
+	cr_assert_eq(client_release(&client, node, opened.fh), 0);
+	/* through what is open, and interrupted */
+	cr_assert_eq(client_open_file(&client, node, FUSE_OPEN, O_RDONLY, &reading), 0);
+	lease = take_lease("f");
+	begin(FUSE_OPEN, node, &writing, sizeof writing);
+	fs_interrupt_all(client.fs);
+	cr_assert(client.done);
+	cr_assert_eq(client_error(&client), -EINTR);
+	begin(FUSE_SETATTR, node, &size, sizeof size);
+	give_up(lease);
+	cr_assert_str_eq(host_read(&client, "f"), "Te");
+	cr_assert_eq(client_release(&client, node, reading), 0);
+	lease = take_lease("f");
+	begin(FUSE_CREATE, 1, &create, sizeof create);
+	cr_assert_eq(fs_handle_count(client.fs), 0);
+	give_up(lease);
+	cr_assert_eq(entry->nodeid, node);
+	memcpy(&opened, entry + 1, sizeof opened);
+	cr_assert_eq(client_release(&client, node, opened.fh), 0);
+	client_forget(&client, node, 2); /* nothing was counted while it waited */
+	cr_assert_eq(fs_node_count(client.fs), 1);
 	client_close(&client);
 }
