@@ -177,7 +177,8 @@ static bool is_above(const struct fs_node *node, const struct fs_node *below)
 	return false;
 }
 
-/* The host may have turned the tree over meanwhile: a cycle is never recorded. */
+/* The host may have turned the tree over meanwhile, or mounted a folder in itself: a cycle is never
+ * recorded. */
 static int set_place(struct fs *fs, struct fs_node *node, struct fs_node *parent, const char *name)
 {
 	struct fs_node *before = node->parent;
@@ -187,7 +188,7 @@ static int set_place(struct fs *fs, struct fs_node *node, struct fs_node *parent
 		return -ESTALE;
 	if (before == parent && node->name && strcmp(node->name, name) == 0)
 		return 0;
-	if (node->children > 0 && is_above(node, parent))
+	if (node == parent || (node->children > 0 && is_above(node, parent)))
 		return -ESTALE;
 	copy = strdup(name);
 	if (!copy)
