@@ -104,13 +104,23 @@ int kernel_pivot_root(int fd)
 	return r < 0 ? r : (int)SYS(chdir, "/");
 }
 
-int kernel_open_in_root(int root, const char *path, int flags, mode_t mode)
+static int open_resolved(int root, const char *path, int flags, mode_t mode, unsigned resolve)
 {
 	struct open_how how = { .flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),
 				.mode = mode,
-				.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
+				.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | resolve };
 
 	return (int)CALL(SYS_openat2, root, path, &how, sizeof how);
+}
+
+int kernel_open_in_root(int root, const char *path, int flags, mode_t mode)
+{
+	return open_resolved(root, path, flags, mode, 0);
+}
+
+int kernel_open_in_mount(int root, const char *path, int flags, mode_t mode)
+{
+	return open_resolved(root, path, flags, mode, RESOLVE_NO_XDEV);
 }
 
 int kernel_rename_new(int folder, const char *from, const char *to)

@@ -55,6 +55,8 @@ int kernel_pivot_root(int fd);
 /* Opens path as seen by a process whose root is `root`: no link, absolute or with .., leads out,
  * and links of /proc/PID are not followed. */
 int kernel_open_in_root(int root, const char *path, int flags, mode_t mode);
+/* The same for what is on the root's own mount; -EXDEV: the path leads onto another. */
+int kernel_open_in_mount(int root, const char *path, int flags, mode_t mode);
 
 /* Within a folder; -EEXIST: there is something of the new name. */
 int kernel_rename_new(int folder, const char *from, const char *to);

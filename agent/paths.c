@@ -146,7 +146,7 @@ int paths_read(int root, const char *path, size_t limit, char **out, size_t *siz
 /* Through a link where it leads to something; over a link that dangles out of any folder. */
 static int open_for_write(int root, const char *path, int flags, mode_t mode, struct error *err)
 {
-	int fd = kernel_open_in_root(root, path, flags, mode);
+	int fd = kernel_open_in_mount(root, path, flags, mode);
 	const char *name = NULL;
 	own_fd parent = -1;
 
@@ -155,7 +155,7 @@ static int open_for_write(int root, const char *path, int flags, mode_t mode, st
 	parent = paths_make_parent(root, path, &name, err);
 	if (parent < 0)
 		return parent;
-	fd = kernel_open_in_root(root, path, flags, mode);
+	fd = kernel_open_in_mount(root, path, flags, mode);
 	if (fd != -ENOENT)
 		return fd;
 	(void)SYS(unlinkat, parent, name, 0);
@@ -169,6 +169,8 @@ int paths_write(int root, const char *path, const void *content, size_t size, mo
 	own_fd fd = open_for_write(root, path, flags, mode, err);
 	int r;
 
+	if (fd == -EXDEV)
+		return error_set(err, fd, "write %s: something is mounted there", path);
 	if (fd < 0)
 		return error_set(err, fd, "write %s: %s", path, sys_text(fd));
 	r = append ? 0 : (int)SYS(fchmod, fd, mode);

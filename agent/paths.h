@@ -19,6 +19,7 @@ int paths_make_parent(int root, const char *path, const char **name, struct erro
 /* All of a file, terminated by a NUL that is not counted; -EFBIG beyond limit. *out: free. */
 int paths_read(int root, const char *path, size_t limit, char **out, size_t *size);
 
+/* Never onto a mount, whose files may be the host's: -EXDEV. */
 int paths_write(int root, const char *path, const void *content, size_t size, mode_t mode,
 		bool append, struct error *err);
 

@@ -227,6 +227,35 @@ static void reader_gone(void)
 	host_delete(&host, &spec);
 }
 
+/* What is mounted is not the agent's to write to. */
+static void files(void)
+{
+	static char *copy_up[] = { "tmpcopyup" };
+	Katavm__Agent__V1__WriteFileRequest write = KATAVM__AGENT__V1__WRITE_FILE_REQUEST__INIT;
+	Katavm__Agent__V1__File file = KATAVM__AGENT__V1__FILE__INIT;
+
+	spec_init(&host, &spec,
+		  "echo up; while [ ! -s /srv/end ]; do sleep 0.1; done; cat /srv/end; "
+		  "cat /etc/passwd | head -n 1; ls /etc/new 2>/dev/null");
+	spec_mount(&spec, "/etc", "tmpfs", "tmpfs", copy_up, 1);
+	memset(&result, 0, sizeof result);
+	host_start(&host, &spec, &result);
+	host_serve(&host, &result, got_some);
+	write.container_id = spec.id;
+	write.file = &file;
+	file.content.data = (uint8_t *)(uintptr_t) "end\n";
+	file.content.len = 4;
+	file.path = "/etc/passwd";
+	EXPECT(host_call(&host, "WriteFile", &write.base) == TTRPC_FAILED_PRECONDITION, &result);
+	file.path = "/etc/new";
+	EXPECT(host_call(&host, "WriteFile", &write.base) == TTRPC_FAILED_PRECONDITION, &result);
+	file.path = "/srv/end";
+	EXPECT(host_call(&host, "WriteFile", &write.base) == TTRPC_OK, &result);
+	host_wait(&host, &spec, &result);
+	EXPECT(says("up\nend\nroot:x:0:0::/root:/bin/sh\n"), &result);
+	host_delete(&host, &spec);
+}
+
 static void processes(void)
 {
 	Katavm__Agent__V1__SignalProcessRequest kill =
@@ -464,6 +493,7 @@ static const struct {
 	{ "root_file_system", root_file_system },
 	{ "much_output", much_output },
 	{ "reader_gone", reader_gone },
+	{ "files", files },
 	{ "processes", processes },
 	{ "limits", limits },
 	{ "device_rules", device_rules },

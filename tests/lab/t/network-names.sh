@@ -47,6 +47,23 @@ expect_match "nor are its addresses reached" '^unreached$' run --network back "$
 expect_match "nothing leaves an internal network" '^unreached$' run --network inside "$image" \
 	sh -c 'nc -w 3 192.0.2.2 7000 </dev/null || echo unreached'
 
+# The user's own files are what the container sees, and stay as they are whoever comes.
+mkdir etc
+echo '192.0.2.77 mine' | tee mine >etc/hosts
+expect_output "a file of the user's is not covered" "$(cat mine mine mine)" run --network front \
+	-v ./mine:/etc/hosts -v ./mine:/etc/hostname -v ./mine:/etc/resolv.conf "$image" \
+	cat /etc/hosts /etc/hostname /etc/resolv.conf
+start file --network front -v ./mine:/etc/hosts
+start folder --network front -v ./etc:/etc
+start plain --network front
+start new --network front
+for name in file folder plain; do # an answer of the guest's, which comes after what it was told before
+	katavm update -m 200m "$name" >/dev/null
+done
+expect_output "a file of the user's is left alone" '192.0.2.77 mine' cat mine
+expect_output "so is one in a folder of his" '192.0.2.77 mine' cat etc/hosts
+for name in file folder plain new; do echo >"end.$name"; done
+
 # One that came later, and one that left: who runs already hears of both.
 mkfifo end.watch
 # shellcheck disable=SC2016
