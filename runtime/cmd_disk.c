@@ -5,6 +5,7 @@
 #include "runtime/command_output.h"
 #include "runtime/containers.h"
 #include "runtime/disk_limits.h"
+#include "runtime/monitor.h"
 #include "runtime/parse.h"
 
 #include <errno.h>
@@ -67,7 +68,7 @@ static int ls_main(const struct options *options)
 	struct error err;
 	size_t count;
 
-	if (container_call(options->arguments[0], "disks", NULL, &disks, &err) < 0)
+	if (container_call(options->arguments[0], "disks", NULL, MONITOR_OWN_MS, &disks, &err) < 0)
 		return command_failed(&err);
 	count = json_object_is_type(disks, json_type_array) ? json_object_array_length(disks) : 0;
 	if (!listing.quiet && !listing.json)
@@ -130,7 +131,8 @@ static int add_main(const struct options *options)
 	put_text(wish, "limits", limits);
 	put_flag(wish, "read_only", options_flag(options, "read-only"));
 	put_flag(wish, "direct", options_flag(options, "direct"));
-	if (container_call(options->arguments[0], "disk-add", wish, &result, &err) < 0)
+	if (container_call(options->arguments[0], "disk-add", wish, MONITOR_GUEST_MS, &result,
+			   &err) < 0)
 		return command_failed(&err);
 	(void)printf("%s %s\n", text(result, "name"), text(result, "path"));
 	(void)json_object_put(result);
@@ -174,7 +176,8 @@ static int rm_main(const struct options *options)
 
 		put_text(wish, "name", options->arguments[i]);
 		put_flag(wish, "force", options_flag(options, "force"));
-		if (container_call(options->arguments[0], "disk-remove", wish, &result, &err) < 0)
+		if (container_call(options->arguments[0], "disk-remove", wish, MONITOR_GUEST_MS,
+				   &result, &err) < 0)
 			status = command_failed(&err);
 		else
 			(void)puts(options->arguments[i]);
@@ -218,7 +221,8 @@ static int resize_main(const struct options *options)
 	put_text(wish, "name", options->arguments[1]);
 	if (options->argument_count == 3)
 		(void)json_object_object_add(wish, "bytes", json_object_new_uint64(bytes));
-	if (container_call(options->arguments[0], "disk-resize", wish, &result, &err) < 0)
+	if (container_call(options->arguments[0], "disk-resize", wish, MONITOR_GUEST_MS, &result,
+			   &err) < 0)
 		return command_failed(&err);
 	(void)printf("%llu\n", (unsigned long long)json_object_get_uint64(member(result, "bytes")));
 	(void)json_object_put(result);

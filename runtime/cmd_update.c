@@ -1,6 +1,7 @@
 #include "runtime/cmd_update.h"
 
 #include "runtime/containers.h"
+#include "runtime/monitor.h"
 #include "runtime/parse.h"
 
 #include <stdio.h>
@@ -25,8 +26,8 @@ static int update_main(const struct options *options)
 
 		(void)json_object_object_add(parameters, "memory",
 					     json_object_new_uint64(memory_bytes));
-		if (container_call(options->arguments[i], "update", parameters, &result, &err) <
-		    0) {
+		if (container_call(options->arguments[i], "update", parameters, MONITOR_GUEST_MS,
+				   &result, &err) < 0) {
 			(void)fprintf(stderr, "katavm: update %s: %s\n", options->arguments[i],
 				      err.text);
 			status = 1;

@@ -136,13 +136,13 @@ int container_find(const char *wanted, struct container_entry *out, struct error
 }
 
 int container_call(const char *wanted, const char *method, struct json_object *parameters,
-		   struct json_object **result, struct error *err)
+		   int timeout_ms, struct json_object **result, struct error *err)
 {
 	struct container_entry entry;
 	int r = container_find(wanted, &entry, err);
 
 	if (r == 0)
-		r = monitor_call(entry.socket, method, parameters, result, err);
+		r = monitor_call(entry.socket, method, parameters, timeout_ms, result, err);
 	(void)json_object_put(parameters);
 	return r;
 }

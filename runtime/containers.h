@@ -23,7 +23,7 @@ int containers_visit(int (*visit)(void *context, const struct container_entry *e
 
 /* Finds it and asks it: monitor_call. Takes parameters. Blocks. */
 int container_call(const char *wanted, const char *method, struct json_object *parameters,
-		   struct json_object **result, struct error *err);
+		   int timeout_ms, struct json_object **result, struct error *err);
 
 /* Removes what containers left behind whose katavm was killed. */
 void containers_sweep(void);

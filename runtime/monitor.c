@@ -276,7 +276,18 @@ void monitor_close(struct monitor *monitor)
 
 /* --- the caller's side --- */
 
-static int exchange(const char *path, const char *text, char *answer, struct error *err)
+/* Of each step: a connection waits too, where many wait for the same katavm. */
+static int limit(int fd, int timeout_ms)
+{
+	const struct timeval time = { .tv_sec = timeout_ms / 1000,
+				      .tv_usec = timeout_ms % 1000 * 1000 };
+	int r = (int)SYS(setsockopt, fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time);
+
+	return r < 0 ? r : (int)SYS(setsockopt, fd, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time);
+}
+
+static int exchange(const char *path, const char *text, int timeout_ms, char *answer,
+		    struct error *err)
 {
 	own_fd fd = (int)SYS(socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	struct sockaddr_un address;
@@ -284,11 +295,16 @@ static int exchange(const char *path, const char *text, char *answer, struct err
 
 	if (result < 0)
 		return fd < 0 ? error_set(err, fd, "make a socket: %s", sys_text(fd)) : (int)result;
-	result = SYS_RETRY(connect, fd, (const struct sockaddr *)&address, sizeof address);
+	result = limit(fd, timeout_ms);
+	if (result == 0)
+		result = SYS_RETRY(connect, fd, (const struct sockaddr *)&address, sizeof address);
 	if (result == 0)
 		result = SYS_RETRY(send, fd, text, strlen(text), MSG_NOSIGNAL);
 	if (result >= 0)
 		result = SYS_RETRY(recv, fd, answer, MONITOR_ANSWER_MAX, 0);
+	if (result == -EAGAIN)
+		return error_set(err, -ETIMEDOUT,
+				 "the container's katavm does not answer: it may be stopped");
 	if (result == 0)
 		return error_set(err, -EPIPE, "the container ended before it answered");
 	if (result < 0)
@@ -320,7 +336,7 @@ static int judge(const char *text, struct json_object **result, struct error *er
 }
 
 int monitor_call(const char *path, const char *method, struct json_object *parameters,
-		 struct json_object **result, struct error *err)
+		 int timeout_ms, struct json_object **result, struct error *err)
 {
 	struct json_object *top = json_object_new_object();
 	own_mem char *answer = malloc(MONITOR_ANSWER_MAX + 1);
@@ -330,7 +346,7 @@ int monitor_call(const char *path, const char *method, struct json_object *param
 	if (parameters)
 		(void)json_object_object_add(top, "parameters", json_object_get(parameters));
 	r = answer ? exchange(path, json_object_to_json_string_ext(top, JSON_C_TO_STRING_PLAIN),
-			      answer, err)
+			      timeout_ms, answer, err)
 		   : error_set(err, -ENOMEM, "no memory for an answer");
 	(void)json_object_put(top);
 	return r < 0 ? r : judge(answer, result, err);

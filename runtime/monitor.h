@@ -40,7 +40,13 @@ void monitor_refuse(struct monitor_request *request, const struct error *why);
 /* Removes the socket; who still waits for an answer sees the connection's end. Accepts NULL. */
 void monitor_close(struct monitor *monitor);
 
+/* How long to wait for a katavm, which may be stopped or hang: for what it knows by itself, for
+ * what it asks its VMM, and for what the guest has a part in, where an update alone has half a
+ * minute. */
+enum { MONITOR_OWN_MS = 10000, MONITOR_VMM_MS = 20000, MONITOR_GUEST_MS = 120000 };
+
 /* The caller's side. Blocks until the answer is here: *result is the caller's, NULL for none. The
- * refusal of the other side becomes the error. -ECONNREFUSED, -ENOENT: nobody listens there. */
+ * refusal of the other side becomes the error. -ECONNREFUSED, -ENOENT: nobody listens there.
+ * -ETIMEDOUT: there was no answer for timeout_ms; what was asked for may be done yet. */
 int monitor_call(const char *path, const char *method, struct json_object *parameters,
-		 struct json_object **result, struct error *err);
+		 int timeout_ms, struct json_object **result, struct error *err);

@@ -3,6 +3,7 @@
 
 #include "runtime/command_output.h"
 #include "runtime/containers.h"
+#include "runtime/monitor.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -75,7 +76,8 @@ static int stats_main(const struct options *options)
 		(void)fprintf(stderr, "katavm: stats: only --devices is there so far\n");
 		return 125;
 	}
-	if (container_call(options->arguments[0], "devices", NULL, &devices, &err) < 0)
+	if (container_call(options->arguments[0], "devices", NULL, MONITOR_VMM_MS, &devices, &err) <
+	    0)
 		return command_failed(&err);
 	count =
 	    json_object_is_type(devices, json_type_array) ? json_object_array_length(devices) : 0;

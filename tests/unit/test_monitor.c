@@ -109,7 +109,8 @@ Test(monitor, answers_with_what_the_method_says)
 	struct json_object *parameters = json_tokener_parse("{\"a\": [1, \"two\"]}"),
 			   *result = NULL;
 
-	cr_assert_eq(monitor_call(path, "echo", parameters, &result, &err), 0, "%s", err.text);
+	cr_assert_eq(monitor_call(path, "echo", parameters, MONITOR_OWN_MS, &result, &err), 0, "%s",
+		     err.text);
 	cr_assert_str_eq(json_object_to_json_string_ext(result, JSON_C_TO_STRING_PLAIN),
 			 "{\"a\":[1,\"two\"]}");
 	(void)json_object_put(parameters);
@@ -120,7 +121,7 @@ Test(monitor, a_refusal_is_the_callers_error)
 {
 	struct json_object *result = NULL;
 
-	cr_assert_eq(monitor_call(path, "refuse", NULL, &result, &err), -EBUSY);
+	cr_assert_eq(monitor_call(path, "refuse", NULL, MONITOR_OWN_MS, &result, &err), -EBUSY);
 	cr_assert_str_eq(err.text, "it is busy");
 	cr_assert_null(result);
 }
@@ -129,7 +130,7 @@ Test(monitor, an_unknown_method_is_refused)
 {
 	struct json_object *result = NULL;
 
-	cr_assert_eq(monitor_call(path, "fly", NULL, &result, &err), -ENOSYS);
+	cr_assert_eq(monitor_call(path, "fly", NULL, MONITOR_OWN_MS, &result, &err), -ENOSYS);
 }
 
 Test(monitor, what_is_no_request_is_refused_and_others_are_served)
@@ -161,7 +162,8 @@ Test(monitor, an_answer_may_come_later)
 	cr_assert_eq(send(fd, request, strlen(request), 0), (ssize_t)strlen(request));
 	while (!__atomic_load_n(&kept, __ATOMIC_ACQUIRE))
 		(void)usleep(1000);
-	cr_assert_eq(monitor_call(path, "release", NULL, &result, &err), 0, "%s", err.text);
+	cr_assert_eq(monitor_call(path, "release", NULL, MONITOR_OWN_MS, &result, &err), 0, "%s",
+		     err.text);
 	cr_assert_gt(recv(fd, answer, sizeof answer - 1, 0), 0);
 	cr_assert_str_eq(answer, "{\"result\":\"late\"}");
 	(void)close(fd);
@@ -177,7 +179,8 @@ Test(monitor, a_caller_that_is_gone_harms_nobody)
 	while (!__atomic_load_n(&kept, __ATOMIC_ACQUIRE))
 		(void)usleep(1000);
 	(void)close(fd);
-	cr_assert_eq(monitor_call(path, "release", NULL, &result, &err), 0, "%s", err.text);
+	cr_assert_eq(monitor_call(path, "release", NULL, MONITOR_OWN_MS, &result, &err), 0, "%s",
+		     err.text);
 }
 
 Test(monitor, more_callers_than_it_serves_at_once_wait)
@@ -189,6 +192,37 @@ Test(monitor, more_callers_than_it_serves_at_once_wait)
 	for (size_t i = 0; i < 30; i++)
 		(void)close(silent[i]);
 	cr_assert_str_eq(raw("{\"method\":\"echo\"}", 17), "{\"result\":null}");
+}
+
+Test(monitor, one_that_does_not_answer_is_not_waited_for_for_ever)
+{
+	struct json_object *result = NULL;
+
+	cr_assert_eq(monitor_call(path, "keep", NULL, 50, &result, &err), -ETIMEDOUT);
+	cr_assert(strstr(err.text, "does not answer"), "%s", err.text);
+	cr_assert_eq(monitor_call(path, "release", NULL, MONITOR_OWN_MS, &result, &err), 0, "%s",
+		     err.text);
+}
+
+Test(monitor, nor_one_at_which_others_wait_already)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int waiting[8], stopped = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	struct json_object *result = NULL;
+	size_t count = 0;
+
+	(void)snprintf(address.sun_path, sizeof address.sun_path, "%.100s.full", path);
+	cr_assert_eq(bind(stopped, (struct sockaddr *)&address, sizeof address), 0);
+	cr_assert_eq(listen(stopped, 0), 0);
+	do
+		waiting[count] = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	while (connect(waiting[count++], (struct sockaddr *)&address, sizeof address) == 0 &&
+	       count < sizeof waiting / sizeof waiting[0]);
+	cr_expect_eq(monitor_call(address.sun_path, "echo", NULL, 50, &result, &err), -ETIMEDOUT);
+	while (count > 0)
+		(void)close(waiting[--count]);
+	(void)close(stopped);
+	(void)unlink(address.sun_path);
 }
 
 Test(monitor, the_socket_of_a_dead_one_is_taken_over)

@@ -22,6 +22,20 @@ expect_match "stats --devices --format json" '"device":"virtio-vsock".*"in_fligh
 expect_failure "stats of what does not run" 1 'none' katavm stats --devices none
 expect_failure "stats without --devices" 125 'only --devices' katavm stats first
 expect_failure "a name in use" 125 'in use by a running container' katavm run --name first "$image" true
+mkfifo hold2 ready2
+katavm run --timeout 600 -q -i --name other "$image" sh -c 'echo up; cat' <hold2 >ready2 &
+other=$!
+exec 8>hold2
+read -r _ <ready2
+kill -STOP "$first"
+expect_match "ps lists one that is stopped" " no answer +$first +first\$" timeout 120 katavm ps
+expect_match "and the others" " MiB +$other +other\$" timeout 120 katavm ps
+expect_match "and so in JSON" '"answers":false.*"name":"first"' timeout 120 katavm ps --format json
+expect_failure "who asks only it is told" 1 'does not answer: it may be stopped' timeout 120 katavm disk ls first
+kill -CONT "$first"
+exec 8>&-
+wait "$other"
+expect_match "and is told when it goes on" ' first$' katavm ps
 exec 7>&-
 wait "$first"
 expect_output "an ended one is not listed" "" katavm ps -q
