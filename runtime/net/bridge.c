@@ -168,6 +168,33 @@ static int start_rules(struct bridge *bridge, struct error *err)
 	return r;
 }
 
+/* Of a container that was killed, or whose process that takes its traces away was. */
+static bool is_deads(const struct bridge *bridge, uint32_t index)
+{
+	for (size_t i = 0; i < bridge->dead_count; i++)
+		if (bridge->dead[i].index == index &&
+		    strcmp(bridge->dead[i].network, bridge->network.name) == 0)
+			return true;
+	return false;
+}
+
+/* In a run of nft before ours, which is done when this returns. */
+static int clear_dead(struct bridge *bridge, struct netlink *netlink, struct error *err)
+{
+	struct rules rules;
+	int r = rules_begin(&rules, err);
+
+	if (r < 0)
+		return r;
+	rules_need_base(&rules);
+	remove_dead_rules(bridge, &rules);
+	for (size_t i = 0; i < bridge->dead_count; i++)
+		forget_neighbours(netlink, &bridge->dead[i]);
+	r = rules_start(&rules, &bridge->run, err);
+	rules_finish(&rules);
+	return r < 0 ? r : bridge_ready(bridge, err);
+}
+
 static int connect_locked(struct bridge *bridge, const struct net_request *request,
 			  struct arena *arena, struct net_interface *one, struct error *err)
 {
@@ -184,7 +211,9 @@ static int connect_locked(struct bridge *bridge, const struct net_request *reque
 	r = netlink_open(NETLINK_ROUTE, &netlink);
 	if (r < 0)
 		return error_set(err, r, "open a netlink socket: %s", sys_text(r));
-	r = lease_take(&bridge->network, index, &bridge->lease, err);
+	r = index && is_deads(bridge, index) ? clear_dead(bridge, &netlink, err) : 0;
+	if (r == 0)
+		r = lease_take(&bridge->network, index, &bridge->lease, err);
 	for (size_t i = 0; r == 0 && i < bridge->dead_count; i++)
 		forget_neighbours(&netlink, &bridge->dead[i]);
 	if (r == 0)

@@ -63,6 +63,7 @@ static json_object *lease_object(const struct lease *lease)
 	put_ip(top, "dnsRelay", &lease->dns_relay);
 	(void)json_object_object_add(top, "dnsRelayPort",
 				     json_object_new_int(lease->dns_relay_port));
+	(void)json_object_object_add(top, "ending", json_object_new_boolean(lease->ending));
 	(void)json_object_object_add(top, "restricted", json_object_new_boolean(lease->restricted));
 	return top;
 }
@@ -74,10 +75,11 @@ int lease_write(const struct lease *lease, struct error *err)
 								   JSON_C_TO_STRING_NOSLASHESCAPE);
 	int r = strlen(text) > LEASE_FILE_MAX ? -EMSGSIZE : 0;
 
-	if (r == 0)
-		r = (int)SYS(ftruncate, lease->fd, 0);
+	/* in this order: who reads just then finds a whole object, and some rest behind it */
 	if (r == 0)
 		r = sys_pwrite_all(lease->fd, text, strlen(text), 0);
+	if (r == 0)
+		r = (int)SYS(ftruncate, lease->fd, (off_t)strlen(text));
 	(void)json_object_put(top);
 	return r < 0 ? error_set(err, r, "write down the address: %s", sys_text(r)) : 0;
 }
@@ -194,16 +196,22 @@ static bool parse_lists(json_object *top, struct arena *arena, struct lease *out
 	return true;
 }
 
+static bool get_flag(json_object *object, const char *key)
+{
+	json_object *value;
+
+	return json_object_object_get_ex(object, key, &value) && json_object_get_boolean(value);
+}
+
 static bool parse_object(json_object *top, struct arena *arena, struct lease *out)
 {
 	const char *mac;
-	json_object *value;
 
 	if (!json_object_is_type(top, json_type_object))
 		return false;
 	mac = get_text(top, "mac");
-	out->restricted =
-	    json_object_object_get_ex(top, "restricted", &value) && json_object_get_boolean(value);
+	out->ending = get_flag(top, "ending");
+	out->restricted = get_flag(top, "restricted");
 	return mac && ip_parse_mac(mac, out->mac) && get_word(top, "id", arena, &out->id) &&
 	       out->id && strlen(out->id) == 64 && get_word(top, "name", arena, &out->name) &&
 	       get_word(top, "hostname", arena, &out->hostname) &&

@@ -1,3 +1,4 @@
+#include "base/sys.h"
 #include "runtime/net/lease.h"
 #include "runtime/net/network.h"
 #include "runtime/net/resolver.h"
@@ -6,6 +7,8 @@
 #include <json-c/json.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static struct arena arena;
 static struct error err;
@@ -148,6 +151,34 @@ Test(network_files, lease)
 		  lease.ports[0].protocol == IPPROTO_UDP && lease.ports[0].host.size == 0);
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
 		cr_assert_lt(parse_lease(bad[i], &lease), 0, "%s", bad[i]);
+}
+
+/* What is written is what is read, also by who reads while a longer text is replaced. */
+Test(network_files, a_lease_that_is_ending)
+{
+	struct lease lease, read;
+	char text[LEASE_FILE_MAX];
+	ssize_t size;
+
+	cr_assert_eq(
+	    parse_lease("{" LEASE ",\"address\":\"10.1.0.2\",\"restricted\":true}", &lease), 0);
+	cr_assert(!lease.ending && lease.restricted);
+	lease.fd = memfd_create("lease", MFD_CLOEXEC);
+	cr_assert_geq(lease.fd, 0);
+	cr_assert_eq(lease_write(&lease, &err), 0, "%s", err.text);
+	lease.ending = true;
+	for (int i = 0; i < 2; i++) {
+		struct sys_fault fault = { .call = "ftruncate", .result = -EIO, .count = 1 };
+
+		sys_inject(i == 0 ? &fault : NULL);
+		cr_expect_eq(lease_write(&lease, &err), i == 0 ? -EIO : 0);
+		sys_inject(NULL);
+		size = pread(lease.fd, text, sizeof text, 0);
+		cr_assert_gt(size, 0);
+		cr_assert_eq(lease_parse(text, (size_t)size, &arena, &read), 0);
+		cr_expect(read.ending && read.restricted);
+	}
+	(void)close(lease.fd);
 }
 
 static bool rules_say(void (*make)(struct rules *, const struct lease *), const struct lease *lease,

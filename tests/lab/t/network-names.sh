@@ -81,8 +81,28 @@ expect_output "who comes and goes is known to who runs" "$(printf 'ready\ncame\n
 
 expect_match "inspect" '"name": ?"web"' katavm network inspect front
 expect_failure "rm of one in use" 1 'the network "front" is in use by container web' katavm network rm front
-echo >end.web
+
+# An address is asked for again while the traces of who had it are being removed, and when nobody removed them.
+cp /usr/sbin/nft nft
+printf '#!/bin/sh\nwhile [ -e "%s/hold" ]; do sleep 0.1; done\nexec "%s/nft" "$@"\n' "$work" "$work" >slow
+chmod +x slow
+mount --bind slow /usr/sbin/nft
+touch hold
 echo >end.db
+while katavm ps | grep -q ' db$'; do sleep 0.1; done
+run -q --network back --ip 10.77.1.9 "$image" echo again >waited 2>&1 &
+again=$!
+# it has come to where addresses are given out
+until grep -q "OFDLCK.*:$(stat -c %i /run/katavm/net/lock) " /proc/locks || ! kill -0 $again; do sleep 0.1; done
+rm hold
+wait $again
+umount /usr/sbin/nft
+expect_output "the address of one that is ending is waited for" again cat waited
+start killed --network back --ip 10.77.1.9
+kill -KILL "$(katavm ps | awk '$NF == "killed" { print $(NF - 1) }')"
+while katavm ps | grep -q ' killed$'; do sleep 0.1; done
+expect_output "that of one that was killed is free" again run -q --network back --ip 10.77.1.9 "$image" echo again
+echo >end.web
 nothing_left "nothing of the containers is left"
 check "rm" katavm network rm front back inside
 expect_output "and they are gone" '' sh -c 'katavm network ls -q | grep -v default; ip -o link | grep -v kvbr0 | grep kvbr; true'
