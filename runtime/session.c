@@ -12,6 +12,7 @@
 #include "runtime/containers.h"
 #include "runtime/session_methods.h"
 #include "runtime/session_names.h"
+#include "runtime/session_private.h"
 #include "runtime/spec.h"
 #include "runtime/state.h"
 #include "runtime/terminal.h"
@@ -22,46 +23,27 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/signalfd.h>
 #include <time.h>
 
 enum {
 	ENTROPY_BYTES = 64,
-	IMPATIENCE = 3, /* so many SIGINT or SIGTERM end the VM itself */
 	OUTPUT_CLOSE_MS = 10000,
 };
 
-struct session {
-	const struct session_input *input;
-	struct terminal terminal;
-	struct monitor *monitor;
-	struct watchdog watchdog;
-	int signal_fd;
-	uint64_t deadline_ns; /* of what is waited for; 0: none */
-	uint64_t kill_ns;     /* when the process is killed because it did not stop; 0: never */
-	unsigned open_outputs, stop_requests;
-	bool connected, started, exited, done, new_names;
-	int status;
-	struct vmm_event hello; /* of the control connection */
-};
-
-static const int forwarded[] = { SIGHUP,  SIGINT,   SIGQUIT, SIGTERM, SIGUSR1,
-				 SIGUSR2, SIGWINCH, SIGALRM, SIGPWR };
-
-static const ProtobufCServiceDescriptor *service(void)
+const ProtobufCServiceDescriptor *session_service(void)
 {
 	return &katavm__agent__v1__agent__descriptor;
 }
 
 /* What a guest or its VMM has a part in is made printable before. */
-static void say(const struct session *session, const char *text)
+void session_say(const struct session *session, const char *text)
 {
 	/* in raw mode a line feed alone does not return to the line's start */
 	(void)fprintf(stderr, "katavm: %s%s", text,
 		      session->terminal.watch_fd >= 0 ? "\r\n" : "\n");
 }
 
-static void finish(struct session *session, int status)
+void session_finish(struct session *session, int status)
 {
 	session->status = status;
 	session->done = true;
@@ -85,7 +67,7 @@ static void keep_boot_log(struct session *session)
 	}
 	(void)snprintf(line, sizeof line, "its kernel's messages: %s   (katavm logs --boot %.12s)",
 		       path, id);
-	say(session, line);
+	session_say(session, line);
 }
 
 static void fail_vm(struct session *session, const char *text)
@@ -96,9 +78,9 @@ static void fail_vm(struct session *session, const char *text)
 	    line, sizeof line, "%s: %s",
 	    session->started ? "the VM ended under the container" : "the VM did not start", text);
 	text_make_printable(line);
-	say(session, line);
+	session_say(session, line);
 	keep_boot_log(session);
-	finish(session, SESSION_FAILED);
+	session_finish(session, SESSION_FAILED);
 }
 
 static void fail_agent(struct session *session, const char *step, const struct ttrpc_reply *reply)
@@ -111,8 +93,8 @@ static void fail_agent(struct session *session, const char *step, const struct t
 		return;
 	(void)snprintf(line, sizeof line, "%s: %.500s", step, reply->text);
 	text_make_printable(line);
-	say(session, line);
-	finish(session, SESSION_FAILED);
+	session_say(session, line);
+	session_finish(session, SESSION_FAILED);
 }
 
 /* --- the agent's answers --- */
@@ -120,7 +102,7 @@ static void fail_agent(struct session *session, const char *step, const struct t
 static void end_if_all_is_written(struct session *session)
 {
 	if (session->exited && session->open_outputs == 0)
-		finish(session, session->status);
+		session_finish(session, session->status);
 }
 
 static void on_process_end(void *context, const struct ttrpc_reply *reply)
@@ -145,7 +127,7 @@ static void on_process_end(void *context, const struct ttrpc_reply *reply)
 			       "the container ran out of memory and was killed (its limit is "
 			       "%llu MiB: --memory)",
 			       (unsigned long long)(session->input->sandbox->memory_bytes >> 20));
-		say(session, line);
+		session_say(session, line);
 	}
 	session->exited = true;
 	session->deadline_ns = 0;
@@ -187,7 +169,7 @@ static void wait_for_process(struct session *session)
 	int result;
 
 	request.container_id = session->input->container->id;
-	result = ttrpc_client_call(session->input->sandbox->agent, service(), "WaitProcess",
+	result = ttrpc_client_call(session->input->sandbox->agent, session_service(), "WaitProcess",
 				   &request.base, 0, on_process_end, session);
 	if (result < 0)
 		fail_vm(session, sys_text(result));
@@ -207,13 +189,14 @@ static void on_set_up(void *context, const struct ttrpc_reply *reply)
 	answer = (const void *)reply->response;
 	process = answer->n_containers == 1 ? answer->containers[0]->started : NULL;
 	if (!process) {
-		say(session, "the agent's answer is not about the container");
-		finish(session, SESSION_FAILED);
+		session_say(session, "the agent's answer is not about the container");
+		session_finish(session, SESSION_FAILED);
 		return;
 	}
 	if (process->exec_errno != 0) {
-		say(session, *process->message ? process->message : "the command did not start");
-		finish(session, status_of_exec(process->exec_errno));
+		session_say(session,
+			    *process->message ? process->message : "the command did not start");
+		session_finish(session, status_of_exec(process->exec_errno));
 		return;
 	}
 	session->started = true;
@@ -245,8 +228,8 @@ static void send_container(struct session *session)
 	request.interfaces = session->input->interfaces;
 	request.n_containers = 1;
 	request.containers = containers;
-	result = ttrpc_client_call(session->input->sandbox->agent, service(), "SetUpSandbox",
-				   &request.base, 0, on_set_up, session);
+	result = ttrpc_client_call(session->input->sandbox->agent, session_service(),
+				   "SetUpSandbox", &request.base, 0, on_set_up, session);
 	if (result < 0)
 		fail_vm(session, sys_text(result));
 	else
@@ -274,7 +257,7 @@ static void on_event(struct session *session, const struct vmm_event *event)
 		break;
 	case VMM_EVENT_ENDED:
 		if (session->exited)
-			finish(session, session->status);
+			session_finish(session, session->status);
 		else if (!session->done)
 			fail_vm(session, event->text);
 		break;
@@ -287,91 +270,6 @@ static void take_events(struct session *session)
 
 	while (!session->done && vmm_next_event(session->input->sandbox->vmm, &event) == 1)
 		on_event(session, &event);
-}
-
-/* --- signals --- */
-
-static void ignore_reply(void *context, const struct ttrpc_reply *reply)
-{
-	(void)context;
-	(void)reply;
-}
-
-static void signal_process(struct session *session, int number)
-{
-	Katavm__Agent__V1__SignalProcessRequest request =
-	    KATAVM__AGENT__V1__SIGNAL_PROCESS_REQUEST__INIT;
-
-	request.container_id = session->input->container->id;
-	request.signal = (uint32_t)number;
-	(void)ttrpc_client_call(session->input->sandbox->agent, service(), "SignalProcess",
-				&request.base, 0, ignore_reply, session);
-}
-
-static void resize_terminal(struct session *session)
-{
-	Katavm__Agent__V1__ResizeTerminalRequest request =
-	    KATAVM__AGENT__V1__RESIZE_TERMINAL_REQUEST__INIT;
-	unsigned short rows, columns;
-
-	terminal_size(STDIN_FILENO, &rows, &columns);
-	request.container_id = session->input->container->id;
-	request.rows = rows;
-	request.columns = columns;
-	(void)ttrpc_client_call(session->input->sandbox->agent, service(), "ResizeTerminal",
-				&request.base, 0, ignore_reply, session);
-}
-
-static void stop_process(struct session *session, int number)
-{
-	const struct run_config *config = session->input->config;
-
-	signal_process(session, number == SIGTERM
-				    ? spec_stop_signal(config, &session->input->image->config)
-				    : number);
-	if (number == SIGTERM && config->stop_seconds >= 0 && session->kill_ns == 0)
-		session->kill_ns =
-		    sys_monotonic_ns() + (uint64_t)config->stop_seconds * 1000000000 + 1;
-}
-
-static void on_signal(struct session *session, int number)
-{
-	bool stops = number == SIGINT || number == SIGTERM || number == SIGQUIT || number == SIGHUP;
-
-	if (number == SIGWINCH) {
-		if (session->started && session->input->config->terminal)
-			resize_terminal(session);
-		return;
-	}
-	if (stops && ++session->stop_requests >= IMPATIENCE) {
-		say(session, "asked to stop for the third time: ending the VM");
-		finish(session, SESSION_SIGNAL + number);
-	} else if (session->started) {
-		stop_process(session, number);
-	} else if (stops) { /* nothing is there yet that could take it */
-		finish(session, SESSION_SIGNAL + number);
-	}
-}
-
-static void take_signals(struct session *session)
-{
-	struct signalfd_siginfo info;
-
-	while (!session->done &&
-	       SYS_RETRY(read, session->signal_fd, &info, sizeof info) == sizeof info)
-		on_signal(session, (int)info.ssi_signo);
-}
-
-static int open_signals(void)
-{
-	sigset_t set;
-
-	(void)sigemptyset(&set);
-	for (size_t i = 0; i < sizeof forwarded / sizeof forwarded[0]; i++)
-		(void)sigaddset(&set, forwarded[i]);
-	(void)sigprocmask(SIG_BLOCK, &set, NULL);
-	(void)signal(SIGPIPE, SIG_IGN);
-	return (int)SYS(signalfd, -1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 /* --- the loop --- */
@@ -396,7 +294,7 @@ static void check_deadlines(struct session *session)
 
 	if (session->kill_ns && until(session->kill_ns) == 0) {
 		session->kill_ns = 0;
-		signal_process(session, SIGKILL);
+		session_signal_process(session, SIGKILL);
 	}
 	if (session->done || !session->deadline_ns || until(session->deadline_ns) > 0)
 		return;
@@ -409,14 +307,14 @@ static void check_deadlines(struct session *session)
 
 static void say_later(void *context, const char *sentence)
 {
-	say(context, sentence);
+	session_say(context, sentence);
 }
 
 static void watch_guest(struct session *session)
 {
 	if (watchdog_process(&session->watchdog) && session->input->config->watchdog_kills) {
-		say(session, "ending the VM (--watchdog-kill)");
-		finish(session, SESSION_FAILED);
+		session_say(session, "ending the VM (--watchdog-kill)");
+		session_finish(session, SESSION_FAILED);
 	}
 }
 
@@ -449,7 +347,7 @@ static void loop(struct session *session)
 			    session_watch_network(session->input, session->new_names,
 						  session->started, say_later, session);
 		take_events(session);
-		take_signals(session);
+		session_take_signals(session);
 		if (!session->done)
 			check_deadlines(session);
 		if (!session->done)
@@ -463,7 +361,7 @@ static int open_session(struct session *session, struct error *err)
 	int result = monitor_open(input->socket, session_methods, (void *)(uintptr_t)input,
 				  &session->monitor, err);
 
-	session->signal_fd = open_signals();
+	session->signal_fd = session_open_signals();
 	if (result == 0 && session->signal_fd < 0)
 		result = error_set(err, session->signal_fd, "no signalfd(2) on this host");
 	if (result == 0 && input->config->terminal && input->config->interactive)
@@ -491,7 +389,7 @@ int session_run(const struct session_input *input)
 		loop(&session);
 		terminal_close(&session.terminal);
 	} else {
-		say(&session, err.text);
+		session_say(&session, err.text);
 		session.status = SESSION_FAILED;
 	}
 	watchdog_finish(&session.watchdog);
