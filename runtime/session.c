@@ -10,6 +10,7 @@
 #include "base/sys.h"
 #include "base/text.h"
 #include "runtime/containers.h"
+#include "runtime/session_disks.h"
 #include "runtime/session_methods.h"
 #include "runtime/session_names.h"
 #include "runtime/session_private.h"
@@ -260,6 +261,9 @@ static void on_event(struct session *session, const struct vmm_event *event)
 			session_finish(session, session->status);
 		else if (!session->done)
 			fail_vm(session, event->text);
+		break;
+	case VMM_EVENT_DISK:
+		session_disks_answered(session->input, event);
 		break;
 	}
 }

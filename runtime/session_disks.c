@@ -2,6 +2,9 @@
  * In: the file is opened and locked, the VMM puts the disk into a spare slot, the agent finds it
  * and makes its node. Out: the agent lets go of it, then the VMM. What fails half way is undone by
  * the way out; only what the guest would not let go of stays, and is listed.
+ *
+ * A VMM that stands still for long does what it was asked when it goes on. Until it has said so a
+ * disk keeps its place and the lock of its file.
  */
 #include "runtime/session_disks.h"
 
@@ -56,6 +59,28 @@ static void serial_of(const struct sandbox_disk *disk, char out[VMM_SERIAL_SIZE]
 {
 	memset(out, 0, VMM_SERIAL_SIZE);
 	memcpy(out, disk->name, strlen(disk->name));
+}
+
+/* One that something may be done with. */
+static struct sandbox_disk *find_idle(struct sandbox *sandbox, const char *name, struct error *err)
+{
+	struct sandbox_disk *disk = find(sandbox, name);
+	char serial[VMM_SERIAL_SIZE];
+
+	if (!disk) {
+		(void)error_set(err, -ENOENT, "no disk \"%.40s\" was added to it",
+				name ? name : "");
+		return NULL;
+	}
+	serial_of(disk, serial);
+	if (vmm_disk_is_awaited(sandbox->vmm, serial)) {
+		(void)error_set(err, -EBUSY,
+				"its VM stands still and has not done yet what was asked about "
+				"disk \"%s\"",
+				disk->name);
+		return NULL;
+	}
+	return disk;
 }
 
 /* Those of the container and of its disks, without `leaving`. A container that has none may use
@@ -146,6 +171,8 @@ static void on_detached(void *context, const struct ttrpc_reply *reply)
 	int r = reply->response ? 0 : failure_of(reply, &err);
 
 	if (r == 0) {
+		free(change->disk->guest_path); /* its node is gone, whatever follows */
+		change->disk->guest_path = NULL;
 		serial_of(change->disk, serial);
 		r = vmm_remove_disk(change->input->sandbox->vmm, serial, &err);
 	}
@@ -182,16 +209,10 @@ void session_disks_remove(void *context, struct monitor_request *request,
 			  struct json_object *parameters)
 {
 	const struct session_input *input = context;
-	const char *name = text_of(parameters, "name");
-	struct sandbox_disk *disk = find(input->sandbox, name);
-	struct change *change = NULL;
 	struct error err = { 0 };
+	struct sandbox_disk *disk = find_idle(input->sandbox, text_of(parameters, "name"), &err);
+	struct change *change = disk ? begin(input, request, &err) : NULL;
 
-	if (!disk)
-		(void)error_set(&err, -ENOENT, "no disk \"%.40s\" was added to it",
-				name ? name : "");
-	else
-		change = begin(input, request, &err);
 	if (change) {
 		change->disk = disk;
 		if (detach(change, flag_of(parameters, "force"), &err) == 0)
@@ -326,6 +347,7 @@ void session_disks_add(void *context, struct monitor_request *request,
 {
 	const struct session_input *input = context;
 	const char *name = text_of(parameters, "name");
+	char serial[VMM_SERIAL_SIZE];
 	struct error err = { 0 };
 	struct change *change = NULL;
 	struct sandbox_disk *disk = find_place(input, &err);
@@ -342,7 +364,9 @@ void session_disks_add(void *context, struct monitor_request *request,
 	else
 		choose_name(input->sandbox, disk);
 	if (add(input, disk, parameters, &err) < 0) {
-		sandbox_forget_disk(disk);
+		serial_of(disk, serial);
+		if (!vmm_disk_is_awaited(input->sandbox->vmm, serial))
+			sandbox_forget_disk(disk);
 		end(change, NULL, &err);
 		return;
 	}
@@ -356,14 +380,11 @@ void session_disks_resize(void *context, struct monitor_request *request,
 			  struct json_object *parameters)
 {
 	const struct session_input *input = context;
-	const char *name = text_of(parameters, "name");
-	struct sandbox_disk *disk = find(input->sandbox, name);
 	struct json_object *bytes = NULL, *result;
 	char serial[VMM_SERIAL_SIZE];
 	struct error err = { 0 };
-	int r =
-	    disk ? 0
-		 : error_set(&err, -ENOENT, "no disk \"%.40s\" was added to it", name ? name : "");
+	struct sandbox_disk *disk = find_idle(input->sandbox, text_of(parameters, "name"), &err);
+	int r = disk ? 0 : err.code;
 
 	if (r == 0 && json_object_object_get_ex(parameters, "bytes", &bytes))
 		r = disk_file_grow(&disk->file, json_object_get_uint64(bytes), &err);
@@ -378,6 +399,46 @@ void session_disks_resize(void *context, struct monitor_request *request,
 	result = json_object_new_object();
 	(void)json_object_object_add(result, "bytes", json_object_new_uint64(disk->file.bytes));
 	monitor_answer(request, result);
+}
+
+/* Whoever asked for the disk has been told that it failed, so the guest was not told to look for
+ * it, and it goes again. A guest that has looked all the same keeps it until it lets go. */
+static void take_back(const struct session_input *input, struct sandbox_disk *disk, unsigned slot)
+{
+	char serial[VMM_SERIAL_SIZE];
+	struct error ignored;
+
+	disk->slot = slot;
+	serial_of(disk, serial);
+	if (vmm_remove_disk(input->sandbox->vmm, serial, &ignored) == 0)
+		sandbox_forget_disk(disk);
+}
+
+void session_disks_answered(const struct session_input *input, const struct vmm_event *event)
+{
+	char name[VMM_SERIAL_SIZE + 1] = "";
+	struct sandbox_disk *disk;
+
+	memcpy(name, event->serial, VMM_SERIAL_SIZE);
+	disk = find(input->sandbox, name);
+	if (!disk)
+		return;
+	switch (event->change) {
+	case VMM_DISK_ADDED:
+		if (event->code == 0)
+			take_back(input, disk, (unsigned)event->value);
+		else
+			sandbox_forget_disk(disk);
+		break;
+	case VMM_DISK_REMOVED:
+		if (event->code == 0)
+			sandbox_forget_disk(disk);
+		break;
+	case VMM_DISK_RESIZED:
+		if (event->code == 0)
+			disk->file.bytes = event->value;
+		break;
+	}
 }
 
 static void list(struct json_object *all, const char *name, uint64_t bytes,

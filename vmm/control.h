@@ -7,6 +7,9 @@
  * What the runtime and the VMM process say to each other: one packet a message on a SOCK_SEQPACKET
  * pair, descriptors beside it. Both are the same program, so the structs are the format; each side
  * still judges every field, because the VMM may have been taken over by its guest.
+ *
+ * Questions are numbered and an answer carries the number of its question: one that comes when
+ * nobody waits for it any more is not taken for the next of its kind.
  */
 enum control_kind {
 	CONTROL_START,  /* to the VMM, first: with /dev/kvm and all of struct vmm_config's files */
@@ -65,6 +68,7 @@ struct control_result {
 
 struct control_message {
 	uint32_t kind;
+	uint32_t number; /* of the question, also in its answer; 0: it is neither */
 	union {
 		struct control_start start;
 		struct control_port port;

@@ -99,6 +99,7 @@ int vmm_create(struct vmm **out, struct error *err)
 	if (!vmm)
 		return error_set(err, -ENOMEM, "VMM: no memory");
 	vmm->socket = vmm->kvm_fd = -EBADF;
+	vmm->limit_ms = ANSWER_LIMIT_MS;
 	vmm->kvm_fd = kvm_open(err);
 	r = vmm->kvm_fd < 0 ? vmm->kvm_fd : 0;
 	if (r == 0) {
@@ -148,15 +149,23 @@ static bool receive_event(struct vmm *vmm, struct vmm_event *event)
 	int fds[PACKET_MAX_FDS], r;
 	size_t count;
 
-	do
+	for (;;) {
 		r = control_receive(vmm->socket, false, &message, fds, &count);
-	while (r == 1 && question_is_late_answer((enum control_kind)message.kind));
-	if (r == -EAGAIN)
-		return false;
-	if (r == 1 && message.kind == CONTROL_EVENT)
-		*event = message.body.event;
-	else
-		fill_death(vmm, event); /* gone, or no longer ours to trust */
+		if (r == -EAGAIN)
+			return false;
+		if (r != 1)
+			break;
+		if (message.kind == CONTROL_EVENT) {
+			*event = message.body.event;
+			return true;
+		}
+		r = question_late_answer(vmm, &message, event);
+		if (r == 1)
+			return true;
+		if (r < 0)
+			break;
+	}
+	fill_death(vmm, event); /* gone, or no longer ours to trust */
 	return true;
 }
 

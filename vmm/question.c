@@ -1,16 +1,52 @@
-/* What the runtime asks the VMM process, and answers that come when nobody waits any more. */
+/*
+ * What the runtime asks the VMM process. A question is given up when it is not answered in time;
+ * its answer may come much later, and then says what became of the VM: of disks that is told as an
+ * event, all else may be asked again.
+ */
 #include "base/sys.h"
 #include "vmm/control.h"
 #include "vmm/process_private.h"
 
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { DUMP_TIMEOUT_MS = 5000 };
-
-bool question_is_late_answer(enum control_kind kind)
+static struct awaited *find_awaited(struct vmm *vmm, uint32_t number)
 {
-	return kind == CONTROL_DUMPED || kind == CONTROL_STATS_ARE || kind == CONTROL_MEMORY_IS;
+	struct awaited *end = vmm->awaited + MAX_AWAITED, *at = vmm->awaited;
+
+	while (at < end && at->number != number)
+		at++;
+	return at < end ? at : NULL;
+}
+
+bool vmm_disk_is_awaited(const struct vmm *vmm, const char serial[VMM_SERIAL_SIZE])
+{
+	for (size_t i = 0; i < MAX_AWAITED; i++)
+		if (vmm->awaited[i].number != 0 &&
+		    memcmp(vmm->awaited[i].serial, serial, VMM_SERIAL_SIZE) == 0)
+			return true;
+	return false;
+}
+
+int question_late_answer(struct vmm *vmm, const struct control_message *message,
+			 struct vmm_event *event)
+{
+	struct awaited *awaited = message->number ? find_awaited(vmm, message->number) : NULL;
+
+	if (message->kind != CONTROL_DUMPED && message->kind != CONTROL_STATS_ARE &&
+	    message->kind != CONTROL_MEMORY_IS && message->kind != CONTROL_DISK_DONE)
+		return -EPROTO;
+	if (!awaited || message->kind != CONTROL_DISK_DONE)
+		return 0;
+	*event = (struct vmm_event){ .kind = VMM_EVENT_DISK,
+				     .time_ns = sys_monotonic_ns(),
+				     .change = awaited->change,
+				     .code = message->body.result.code,
+				     .value = message->body.result.value };
+	memcpy(event->serial, awaited->serial, sizeof event->serial);
+	*awaited = (struct awaited){ 0 };
+	return 1;
 }
 
 static int keep_event(struct vmm *vmm, const struct vmm_event *event)
@@ -26,28 +62,52 @@ static int keep_event(struct vmm *vmm, const struct vmm_event *event)
 	return 0;
 }
 
-/* Sends a question and waits for the answer of this kind; events that come before it are kept. */
+static int keep_late_answer(struct vmm *vmm, const struct control_message *message)
+{
+	struct vmm_event event;
+	int r = question_late_answer(vmm, message, &event);
+
+	return r == 1 ? keep_event(vmm, &event) : r;
+}
+
+static uint32_t next_number(struct vmm *vmm)
+{
+	vmm->asked += vmm->asked == UINT32_MAX ? 2 : 1;
+	return vmm->asked;
+}
+
+static bool is_readable(const struct vmm *vmm, uint64_t until_ns)
+{
+	struct pollfd poll_fd = { .fd = vmm->socket, .events = POLLIN };
+	uint64_t now = sys_monotonic_ns();
+	int left_ms = until_ns > now ? (int)((until_ns - now) / 1000000 + 1) : 0;
+
+	return SYS_RETRY(poll, &poll_fd, 1, left_ms) > 0;
+}
+
+/* Sends a question and waits for its answer; events that come before it are kept. */
 static int ask(struct vmm *vmm, struct control_message *message, const int *fd,
 	       enum control_kind answer, const char *what, struct error *err)
 {
+	uint64_t until_ns = sys_monotonic_ns() + (uint64_t)vmm->limit_ms * 1000000;
+	uint32_t number = next_number(vmm);
 	int fds[PACKET_MAX_FDS], r;
 	size_t count;
 
+	message->number = number;
 	r = control_send(vmm->socket, message, fd, fd ? 1 : 0);
 	while (r == 0) {
-		struct pollfd poll_fd = { .fd = vmm->socket, .events = POLLIN };
-
-		if (SYS_RETRY(poll, &poll_fd, 1, DUMP_TIMEOUT_MS) <= 0)
+		if (!is_readable(vmm, until_ns))
 			return error_set(err, -ETIMEDOUT, "VMM: %s: it does not answer", what);
 		r = control_receive(vmm->socket, true, message, fds, &count);
 		if (r == 0)
 			r = -EPIPE;
 		else if (r == 1 && message->kind == CONTROL_EVENT)
 			r = keep_event(vmm, &message->body.event);
-		else if (r == 1 && message->kind == answer)
+		else if (r == 1 && message->kind == answer && message->number == number)
 			return 0;
 		else if (r == 1)
-			r = question_is_late_answer((enum control_kind)message->kind) ? 0 : -EPROTO;
+			r = keep_late_answer(vmm, message);
 	}
 	return error_set(err, r, "VMM: %s: %s", what, sys_text(r));
 }
@@ -84,17 +144,28 @@ int vmm_set_memory(struct vmm *vmm, uint64_t memory_mib, struct error *err)
 	return r;
 }
 
-static int ask_disk(struct vmm *vmm, enum control_kind kind, const struct vmm_disk *disk,
+static int ask_disk(struct vmm *vmm, enum vmm_disk_change change, const struct vmm_disk *disk,
 		    uint64_t *value, struct error *err)
 {
-	struct control_message message = { .kind = kind };
+	static const enum control_kind kinds[] = { [VMM_DISK_ADDED] = CONTROL_ADD_DISK,
+						   [VMM_DISK_REMOVED] = CONTROL_REMOVE_DISK,
+						   [VMM_DISK_RESIZED] = CONTROL_RESIZE_DISK };
+	struct control_message message = { .kind = kinds[change] };
+	struct awaited *place = find_awaited(vmm, 0);
 	int r;
 
+	if (!place)
+		return error_set(err, -EBUSY, "VMM: disk: it has not answered %d questions",
+				 MAX_AWAITED);
 	message.body.disk.rate = disk->rate;
 	message.body.disk.read_only = disk->read_only;
 	memcpy(message.body.disk.serial, disk->serial, VMM_SERIAL_SIZE);
-	r = ask(vmm, &message, kind == CONTROL_ADD_DISK ? &disk->fd : NULL, CONTROL_DISK_DONE,
+	r = ask(vmm, &message, change == VMM_DISK_ADDED ? &disk->fd : NULL, CONTROL_DISK_DONE,
 		"disk", err);
+	if (r == -ETIMEDOUT) {
+		*place = (struct awaited){ .number = vmm->asked, .change = change };
+		memcpy(place->serial, disk->serial, sizeof place->serial);
+	}
 	if (r == 0 && message.body.result.code < 0)
 		r = error_set(err, message.body.result.code, "%s", message.body.result.text);
 	if (r == 0)
@@ -105,7 +176,7 @@ static int ask_disk(struct vmm *vmm, enum control_kind kind, const struct vmm_di
 int vmm_add_disk(struct vmm *vmm, const struct vmm_disk *disk, unsigned *slot, struct error *err)
 {
 	uint64_t value;
-	int r = ask_disk(vmm, CONTROL_ADD_DISK, disk, &value, err);
+	int r = ask_disk(vmm, VMM_DISK_ADDED, disk, &value, err);
 
 	if (r == 0)
 		*slot = (unsigned)value;
@@ -118,7 +189,7 @@ int vmm_remove_disk(struct vmm *vmm, const char serial[VMM_SERIAL_SIZE], struct 
 	uint64_t unused;
 
 	memcpy(disk.serial, serial, sizeof disk.serial);
-	return ask_disk(vmm, CONTROL_REMOVE_DISK, &disk, &unused, err);
+	return ask_disk(vmm, VMM_DISK_REMOVED, &disk, &unused, err);
 }
 
 int vmm_resize_disk(struct vmm *vmm, const char serial[VMM_SERIAL_SIZE], uint64_t *bytes,
@@ -127,5 +198,5 @@ int vmm_resize_disk(struct vmm *vmm, const char serial[VMM_SERIAL_SIZE], uint64_
 	struct vmm_disk disk = { .fd = -1 };
 
 	memcpy(disk.serial, serial, sizeof disk.serial);
-	return ask_disk(vmm, CONTROL_RESIZE_DISK, &disk, bytes, err);
+	return ask_disk(vmm, VMM_DISK_RESIZED, &disk, bytes, err);
 }

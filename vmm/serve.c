@@ -37,9 +37,10 @@ static void send_event(struct server *server, const struct vmm_event *event)
 	(void)control_send(server->socket, &message, NULL, 0); /* gone: the socket's end says so */
 }
 
-static void send_result(int socket, enum control_kind kind, int code, const char *text)
+static void send_result(int socket, enum control_kind kind, uint32_t number, int code,
+			const char *text)
 {
-	struct control_message message = { .kind = kind };
+	struct control_message message = { .kind = kind, .number = number };
 
 	message.body.result.code = code;
 	(void)snprintf(message.body.result.text, sizeof message.body.result.text, "%s", text);
@@ -73,25 +74,25 @@ static void on_ended(void *context, enum vmm_end end, const char *text)
 	send_event(context, &event);
 }
 
-static void dump_log(struct server *server, int fd)
+static void dump_log(const struct server *server, uint32_t number, int fd)
 {
 	struct error err = { 0 };
 	int r = machine_dump_log(server->machine, fd, &err);
 
-	send_result(server->socket, CONTROL_DUMPED, r, r < 0 ? err.text : "");
+	send_result(server->socket, CONTROL_DUMPED, number, r, r < 0 ? err.text : "");
 }
 
-static void set_memory(const struct server *server, uint64_t memory_mib)
+static void set_memory(const struct server *server, uint32_t number, uint64_t memory_mib)
 {
 	struct error err = { 0 };
 	int r = machine_set_memory(server->machine, memory_mib, &err);
 
-	send_result(server->socket, CONTROL_MEMORY_IS, r, r < 0 ? err.text : "");
+	send_result(server->socket, CONTROL_MEMORY_IS, number, r, r < 0 ? err.text : "");
 }
 
-static void send_stats(const struct server *server, uint32_t device)
+static void send_stats(const struct server *server, uint32_t number, uint32_t device)
 {
-	struct control_message message = { .kind = CONTROL_STATS_ARE };
+	struct control_message message = { .kind = CONTROL_STATS_ARE, .number = number };
 
 	(void)machine_device_stats(server->machine, device, &message.body.stats);
 	(void)control_send(server->socket, &message, NULL, 0);
@@ -100,7 +101,7 @@ static void send_stats(const struct server *server, uint32_t device)
 /* The descriptor stays the caller's. */
 static void serve_disk(const struct server *server, const struct control_message *message, int fd)
 {
-	struct control_message answer = { .kind = CONTROL_DISK_DONE };
+	struct control_message answer = { .kind = CONTROL_DISK_DONE, .number = message->number };
 	struct control_result *result = &answer.body.result;
 	struct error err = { 0 };
 	struct vmm_disk disk = { .fd = fd,
@@ -130,11 +131,11 @@ static void handle(struct server *server, const struct control_message *message,
 	else if (message->kind == CONTROL_LISTEN)
 		r = machine_listen(server->machine, port->port, *fd);
 	else if (message->kind == CONTROL_DUMP_LOG)
-		dump_log(server, *fd);
+		dump_log(server, message->number, *fd);
 	else if (message->kind == CONTROL_STATS)
-		send_stats(server, message->body.device);
+		send_stats(server, message->number, message->body.device);
 	else if (message->kind == CONTROL_MEMORY)
-		set_memory(server, message->body.memory_mib);
+		set_memory(server, message->number, message->body.memory_mib);
 	else if (message->kind == CONTROL_ADD_DISK || message->kind == CONTROL_REMOVE_DISK ||
 		 message->kind == CONTROL_RESIZE_DISK)
 		serve_disk(server, message, message->kind == CONTROL_ADD_DISK ? *fd : -1);
@@ -216,7 +217,7 @@ static int serve(int socket)
 		io_poll(server.io, &server.readable, socket, POLLIN, on_readable);
 		r = machine_start(server.machine, &err);
 	}
-	send_result(socket, CONTROL_READY, r, r < 0 ? err.text : "");
+	send_result(socket, CONTROL_READY, 0, r, r < 0 ? err.text : "");
 	if (r == 0 && server.has_nets)
 		io_timer(server.io, &server.settled, SETTLED_NS, let_vcpus_run_on);
 	if (r == 0)

@@ -112,6 +112,14 @@ enum vmm_event_kind {
 	VMM_EVENT_CLOSED, /* that stream is over in both directions: every byte the guest sent has
 			     been written to the descriptor (or written_error says why not) */
 	VMM_EVENT_ENDED,  /* the VM has ended; the last event */
+	VMM_EVENT_DISK,   /* what was asked about a disk, and given up with -ETIMEDOUT, is
+			     answered now */
+};
+
+enum vmm_disk_change {
+	VMM_DISK_ADDED,
+	VMM_DISK_REMOVED,
+	VMM_DISK_RESIZED,
 };
 
 struct vmm_event {
@@ -124,6 +132,10 @@ struct vmm_event {
 	uint64_t entered_ns; /* CONNECTED: host CLOCK_MONOTONIC just before the first KVM_RUN */
 	uint64_t exits;      /* CONNECTED: user-space exits of all vCPUs until now */
 	uint64_t memory_kib; /* CONNECTED: guest memory allocated on the host until now */
+	enum vmm_disk_change change;  /* DISK: what was asked for */
+	char serial[VMM_SERIAL_SIZE]; /* DISK */
+	int code;                     /* DISK: 0, or -errno: it was not done */
+	uint64_t value;               /* DISK: the slot it is in; bytes it has */
 };
 
 /* How a port's stream is joined to a descriptor. Seen from the guest. */
@@ -207,11 +219,16 @@ int vmm_dump_log(struct vmm *vmm, int fd, struct error *err);
  * Removed only after the guest has let go of it ("unbind"): -EBUSY before that. Only what was added
  * can be removed.
  * Resized: the VMM looks at the file's size again and tells the guest. *bytes: what it is now.
+ *
+ * -ETIMEDOUT, and vmm_disk_is_awaited: the VMM stands still, and may yet do it. Until
+ * VMM_EVENT_DISK says what it did, which may be never, it may have the disk's file. -EBUSY: too
+ * much of this is awaited.
  */
 int vmm_add_disk(struct vmm *vmm, const struct vmm_disk *disk, unsigned *slot, struct error *err);
 int vmm_remove_disk(struct vmm *vmm, const char serial[VMM_SERIAL_SIZE], struct error *err);
 int vmm_resize_disk(struct vmm *vmm, const char serial[VMM_SERIAL_SIZE], uint64_t *bytes,
 		    struct error *err);
+bool vmm_disk_is_awaited(const struct vmm *vmm, const char serial[VMM_SERIAL_SIZE]);
 
 /* Device number `index`, in the order of their windows. 1: *out was filled. 0: there are not that
  * many. Blocks as vmm_dump_log does. */

@@ -87,6 +87,37 @@ tell 'mount -t ext4 /dev/vdc /mnt'
 check "or when that is forced" katavm disk rm --force box disk1
 check "the container ends then, too" end
 
+eventually() { # COMMAND... : it ends well, within some minutes
+	for _ in $(seq 600); do
+		"$@" && return 0
+		sleep 0.3
+	done
+	return 1
+}
+has_disks() { # NAMES
+	[ "$(katavm disk ls -q box | xargs)" = "$1" ]
+}
+truncate -s 1M third
+start --name box --disk-slots 3
+check "a disk, and then a VMM that stands still" katavm disk add box data
+kill -STOP "$vmm"
+expect_failure "cannot resize it" 1 'does not answer' katavm disk resize box disk1 32m
+expect_failure "nor is anything else done about it" 1 'stands still' katavm disk rm box disk1
+kill -CONT "$vmm"
+answers "when it goes on, so does the container" "here" 'echo here'
+check "and the disk may be asked about again" eventually katavm disk resize box disk1
+answers "it is as large as was wanted" 33554432 'cat /dev/vdc | wc -c'
+kill -STOP "$vmm"
+expect_failure "nor can one be added" 1 'does not answer' katavm disk add --name late box other
+expect_failure "whose file is in use until it is known whether it was" 1 'in use' katavm disk add box other
+kill -CONT "$vmm"
+answers "the container goes on" "here" 'echo here'
+check "the disk that came late is taken out again" eventually has_disks "scratch disk1"
+check "its file is free" katavm disk add --name late --device /dev/late box other
+check "and its slot" katavm disk add box third
+answers "for its next use" "read me" 'head -c 7 /dev/late'
+check "the container ends in the end" end
+
 expect_failure "too many slots" 125 'disk-slots is a number up to 8' katavm run --disk-slots 9 "$image" true
 expect_failure "a limit of the writable layer that is none" 125 'bps is .* a size .*not "0"' katavm run --disk 1g,bps=0 "$image" true
 expect_failure "limits of no disk" 125 'no disk' katavm run --disk 0,iops=5 "$image" true
