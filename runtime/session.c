@@ -205,6 +205,8 @@ static void on_set_up(void *context, const struct ttrpc_reply *reply)
 	trace_start(session, answer, process->exec_ns);
 	containers_sweep(); /* now there is time for it */
 	watchdog_start(&session->watchdog);
+	if (session->input->config->terminal)
+		session_correct_size(session);
 }
 
 /* Everything the guest needs, in one message; the wait for the process follows at once. */

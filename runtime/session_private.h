@@ -1,4 +1,5 @@
 #pragma once
+#include "runtime/impatience.h"
 #include "runtime/monitor.h"
 #include "runtime/session.h"
 #include "runtime/terminal.h"
@@ -15,7 +16,8 @@ struct session {
 	int signal_fd;
 	uint64_t deadline_ns; /* of what is waited for; 0: none */
 	uint64_t kill_ns;     /* when the process is killed because it did not stop; 0: never */
-	unsigned open_outputs, stop_requests;
+	struct impatience impatience;
+	unsigned open_outputs;
 	bool connected, started, exited, done, new_names;
 	int status;
 	struct vmm_event hello; /* of the control connection */
@@ -36,3 +38,6 @@ int session_open_signals(void);
 void session_take_signals(struct session *session);
 /* To the process in the container. */
 void session_signal_process(struct session *session, int number);
+/* The container is there: its terminal gets the size that the caller's has now, if it is another
+ * than it was made with. */
+void session_correct_size(struct session *session);

@@ -6,8 +6,6 @@
 #include <signal.h>
 #include <sys/signalfd.h>
 
-enum { IMPATIENCE = 3 /* so many SIGINT or SIGTERM end the VM itself */ };
-
 static const int forwarded[] = { SIGHUP,  SIGINT,   SIGQUIT, SIGTERM, SIGUSR1,
 				 SIGUSR2, SIGWINCH, SIGALRM, SIGPWR };
 
@@ -28,18 +26,36 @@ void session_signal_process(struct session *session, int number)
 				&request.base, 0, ignore_reply, session);
 }
 
-static void resize_terminal(struct session *session)
+static void resize_terminal(struct session *session, unsigned short rows, unsigned short columns)
 {
 	Katavm__Agent__V1__ResizeTerminalRequest request =
 	    KATAVM__AGENT__V1__RESIZE_TERMINAL_REQUEST__INIT;
-	unsigned short rows, columns;
 
-	terminal_size(STDIN_FILENO, &rows, &columns);
 	request.container_id = session->input->container->id;
 	request.rows = rows;
 	request.columns = columns;
 	(void)ttrpc_client_call(session->input->sandbox->agent, session_service(), "ResizeTerminal",
 				&request.base, 0, ignore_reply, session);
+}
+
+void session_correct_size(struct session *session)
+{
+	const Katavm__Agent__V1__Process *process = session->input->container->process;
+	unsigned short rows, columns;
+
+	terminal_size(STDIN_FILENO, &rows, &columns);
+	if (rows != process->rows || columns != process->columns)
+		resize_terminal(session, rows, columns);
+}
+
+static void on_new_size(struct session *session)
+{
+	unsigned short rows, columns;
+
+	if (!session->started || !session->input->config->terminal)
+		return; /* session_correct_size */
+	terminal_size(STDIN_FILENO, &rows, &columns);
+	resize_terminal(session, rows, columns);
 }
 
 static void stop_process(struct session *session, int number)
@@ -59,11 +75,8 @@ static void on_signal(struct session *session, int number)
 	bool stops = number == SIGINT || number == SIGTERM || number == SIGQUIT || number == SIGHUP;
 
 	if (number == SIGWINCH) {
-		if (session->started && session->input->config->terminal)
-			resize_terminal(session);
-		return;
-	}
-	if (stops && ++session->stop_requests >= IMPATIENCE) {
+		on_new_size(session);
+	} else if (impatience_is_over(&session->impatience, number, sys_monotonic_ns())) {
 		session_say(session, "asked to stop for the third time: ending the VM");
 		session_finish(session, SESSION_SIGNAL + number);
 	} else if (session->started) {

@@ -102,3 +102,11 @@ ended "SIGTERM reaches the process" 3 stopped
 start --stop-signal USR1 --stop-timeout 2 "$image" sh -c 'trap "echo usr1" USR1; echo ready; while :; do sleep 1; done'
 kill -TERM "$pid"
 ended "--stop-signal, then --stop-timeout" 137 usr1
+start "$image" sh -c 'n=0; trap "n=\$((n + 1)); echo hup \$n" HUP; trap "echo quit; exit 4" QUIT; echo ready; while :; do sleep 1; done'
+for n in 1 2 3; do
+	kill -HUP "$pid"
+	until grep -qx "hup $n" said || ! kill -0 "$pid" 2>/dev/null; do sleep 0.3; done
+done
+kill -QUIT "$pid"
+ended "SIGHUP is the process's as often as it comes" 4 'quit'
+if grep -q third said; then fail "and no wish to stop" <said; else pass "and no wish to stop"; fi

@@ -32,6 +32,15 @@ same "the terminal is as before"
 observe on_terminal 33x99 "stty -g; $run -it $image sh -c 'read line; echo \"got \$line\"'; stty -g" 'type:typed early\r'
 shows "keys pressed before the process runs reach it" '^got typed early$'
 
+# The VM is stopped while its terminal changes; its katavm has looked at the size when it listens. Were the process
+# to run already it would get a signal, as above.
+# shellcheck disable=SC2016
+while_it_boots='until ls /run/katavm/containers/*.sock >/dev/null 2>&1; do sleep 0.02; done; vmm=$(pgrep -x katavm-vmm)
+	kill -STOP $vmm; echo "it boots"; until [ "$(stty size <&3)" = "20 70" ]; do sleep 0.1; done; kill -CONT $vmm'
+inside='for i in $(seq 100); do [ "$(stty size)" = "20 70" ] && break; sleep 0.3; done; stty size'
+observe on_terminal 33x99 "exec 3<&0; ($while_it_boots) & $run -it $image sh -c '$inside'" 'see:it boots' size:20x70
+shows "a size that changes while the VM boots" '^20 70$'
+
 # shellcheck disable=SC2016
 settle='for i in $(seq 600); do case $(stty -a) in *-icanon*) sleep 0.1 ;; *) break ;; esac; done'
 observe on_terminal 33x99 "stty -g; $run -it $image sh -c 'echo ready; sleep 1000'; $settle; stty -g" see:ready kill:KILL
