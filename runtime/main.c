@@ -2,11 +2,13 @@
  * One program, several roles. The name it is called by picks the role; called katavm, its first
  * word picks a command. Roles get argv as it is; commands get it parsed by their table of options.
  */
+#include "base/sys.h"
 #include "runtime/commands.h"
 #include "runtime/layer/layer.h"
 #include "runtime/usage.h"
 #include "vmm/vmm.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -121,10 +123,30 @@ static int katavm_main(size_t argc, char *const *argv)
 	return status;
 }
 
+/* Whoever starts us may have closed some of descriptors 0 to 2. What we open next would get that
+ * number, and then be the container's input or output. */
+static int fill_standard_streams(void)
+{
+	for (int fd = 0; fd <= 2; fd++) {
+		long r = SYS(fcntl, fd, F_GETFD);
+
+		if (r == -EBADF)
+			r = SYS(open, "/dev/null", O_RDWR); /* gets the lowest number, this one */
+		if (r < 0)
+			return (int)r;
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const struct role *role;
+	int r = fill_standard_streams();
 
+	if (r < 0) {
+		(void)fprintf(stderr, "katavm: /dev/null: %s\n", sys_text(r));
+		return EXIT_USAGE;
+	}
 	if (argc < 1)
 		return EXIT_USAGE;
 	role = find_role(argv[0]);
