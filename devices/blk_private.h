@@ -35,7 +35,7 @@ struct blk_request {
 struct blk {
 	struct virtio_device device; /* first: the transport gives it back */
 	int fd;
-	bool read_only;
+	bool read_only, may_go;
 	char serial[VIRTIO_BLK_SERIAL_SIZE];
 	uint64_t sectors;
 	unsigned block_size; /* what the file wants requests to be multiples of */

@@ -65,7 +65,8 @@ void io_destroy(struct io *io);
 const char *io_backend_name(const struct io *io);
 
 /* Operations on this descriptor will be many: the host looks it up once. It stays open until
- * io_unpin. Only makes things faster, so there is nothing to fail. */
+ * io_unpin, and the file behind it for up to a second longer. Only makes things faster, so there is
+ * nothing to fail. */
 void io_pin(struct io *io, int fd);
 void io_unpin(struct io *io, int fd);
 

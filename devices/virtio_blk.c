@@ -170,9 +170,13 @@ static void notify(struct virtio_device *device, unsigned queue)
 
 /* ---- life ---- */
 
+/* A disk that may go is not pinned: Linux 6.1 lets go of a pinned file a second after it was told
+ * to, and for so long nobody else can have a block device, which is opened exclusively, nor unmount
+ * a file's file system. */
 static int activate(struct virtio_device *device)
 {
-	io_pin(device->io, blk_of(device)->fd);
+	if (!blk_of(device)->may_go)
+		io_pin(device->io, blk_of(device)->fd);
 	kick_batch_init(&blk_of(device)->batch);
 	return 0;
 }
@@ -324,6 +328,7 @@ int virtio_blk_create(const struct virtio_blk_config *config, struct virtio_devi
 	virtio_device_init(&blk->device, &type);
 	blk->fd = config->fd;
 	blk->read_only = config->read_only;
+	blk->may_go = config->may_go;
 	blk->sectors = sectors;
 	blk->block_size = block;
 	blk->publish.run = publish;

@@ -9,6 +9,7 @@ struct virtio_blk_config {
 	int fd; /* ownership passes on success; a regular file or a block device. With O_DIRECT
 		   its size must be a multiple of its blocks, which the guest is told of. */
 	bool read_only;
+	bool may_go; /* the device may be removed while the loop runs, and its file is free then */
 	char serial[VIRTIO_BLK_SERIAL_SIZE]; /* not terminated when full */
 	struct rate_limit_config limit;      /* data of reads and writes; every request */
 };

@@ -70,7 +70,7 @@ static int attach(struct machine *machine, struct virtio_device *device, struct 
 static int add_disk(struct machine *machine, const struct vmm_disk *disk, struct error *err)
 {
 	struct virtio_device *device;
-	int r = machine_make_disk(disk, &device, err);
+	int r = machine_make_disk(disk, false, &device, err);
 
 	return r < 0 ? r : attach(machine, device, err);
 }

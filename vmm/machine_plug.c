@@ -16,9 +16,11 @@
 #include <fcntl.h>
 #include <string.h>
 
-int machine_make_disk(const struct vmm_disk *disk, struct virtio_device **out, struct error *err)
+int machine_make_disk(const struct vmm_disk *disk, bool may_go, struct virtio_device **out,
+		      struct error *err)
 {
 	struct virtio_blk_config config = { .read_only = disk->read_only,
+					    .may_go = may_go,
 					    .limit = { .bytes_rate = disk->rate.bytes,
 						       .bytes_burst = disk->rate.bytes_burst,
 						       .operations_rate = disk->rate.operations,
@@ -139,7 +141,7 @@ int machine_add_disk(struct machine *machine, const struct vmm_disk *disk, uint6
 	if (number == machine->slot_count)
 		return error_set(err, -ENOSPC, "disk %.*s: no spare slot is free", VMM_SERIAL_SIZE,
 				 disk->serial);
-	r = machine_make_disk(disk, &device, err);
+	r = machine_make_disk(disk, true, &device, err);
 	if (r == 0)
 		r = fill(machine, number, device, err);
 	if (r == 0)

@@ -63,8 +63,9 @@ void machine_vcpu_stopped(struct machine *machine);
 int machine_attach(struct machine *machine, struct virtio_device *device, bool late,
 		   struct error *err);
 
-/* A new device for a disk; disk->fd is duplicated. */
-int machine_make_disk(const struct vmm_disk *disk, struct virtio_device **out, struct error *err);
+/* A new device for a disk; disk->fd is duplicated. may_go: it may be removed while the VM runs. */
+int machine_make_disk(const struct vmm_disk *disk, bool may_go, struct virtio_device **out,
+		      struct error *err);
 /* Joins a slot's device to KVM: its interrupt and, unless kicks shall come by exit, its kicks. */
 int machine_connect(const struct machine *machine, unsigned slot, bool kicks, struct error *err);
 

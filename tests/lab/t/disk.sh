@@ -87,6 +87,17 @@ tell 'mount -t ext4 /dev/vdc /mnt'
 check "or when that is forced" katavm disk rm --force box disk1
 check "the container ends then, too" end
 
+mkdir mnt
+loop=$(losetup --find --show data)
+start --name box --disk-slots 1
+expect_output "a block device is added" "disk1 /dev/vdc" katavm disk add box "$loop"
+answers "and read" "262144" 'head -c 262144 /dev/vdc | wc -c'
+expect_failure "it is the container's alone" 32 'already mounted|busy' mount "$loop" mnt
+check "and free as soon as it is removed" sh -c "katavm disk rm box disk1 && mount $loop mnt"
+umount mnt
+losetup --detach "$loop"
+check "that container ends, too" end
+
 eventually() { # COMMAND... : it ends well, within some minutes
 	for _ in $(seq 600); do
 		"$@" && return 0
