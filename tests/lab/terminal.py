@@ -6,6 +6,7 @@ Steps, one after another, each when the one before is done:
   type:TEXT      press keys; \\x03 and the like are understood
   size:RxC       resize the terminal
   kill:SIGNAL    send a signal to the oldest katavm of the terminal's session
+  sh:COMMAND     run a command elsewhere and show what it says; $VMM is the VMM of that katavm
 Then the command's end is waited for. Ends with the command's status, or with 99 when a step waited for 600 seconds.
 """
 import fcntl, os, pty, select, signal, struct, subprocess, sys, termios, time
@@ -46,8 +47,16 @@ class Terminal:
         self.looked_at = at + len(text)
 
     def kill(self, name):
-        found = subprocess.run(['pgrep', '-o', '-x', '-s', str(self.pid), 'katavm'], capture_output=True, check=True)
-        os.kill(int(found.stdout), getattr(signal, 'SIG' + name))
+        os.kill(int(self.find('-s', str(self.pid), 'katavm')), getattr(signal, 'SIG' + name))
+
+    def find(self, *how):
+        return subprocess.run(['pgrep', '-o', '-x', *how], capture_output=True, check=True).stdout.decode().strip()
+
+    def run(self, command):
+        environment = {**os.environ, 'VMM': self.find('-P', self.find('-s', str(self.pid), 'katavm'), 'katavm-vmm')}
+        self.seen += subprocess.run(['bash', '-c', command], env=environment, stdin=subprocess.DEVNULL,
+                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False).stdout
+        self.looked_at = len(self.seen)
 
     def step(self, text):
         what, argument = text.split(':', 1)
@@ -59,6 +68,8 @@ class Terminal:
             set_size(self.fd, argument)
         elif what == 'kill':
             self.kill(argument)
+        elif what == 'sh':
+            self.run(argument)
         else:
             sys.exit(f'terminal.py: unknown step {text}')
 

@@ -41,6 +41,17 @@ inside='for i in $(seq 100); do [ "$(stty size)" = "20 70" ] && break; sleep 0.3
 observe on_terminal 33x99 "exec 3<&0; ($while_it_boots) & $run -it $image sh -c '$inside'" 'see:it boots' size:20x70
 shows "a size that changes while the VM boots" '^20 70$'
 
+# Or it would sleep in a terminal that nobody reads. Its own descriptors 0 to 2 are not the container's.
+# shellcheck disable=SC2016
+modes='for fd in /proc/$VMM/fd/*; do case "${fd##*/} $(readlink "$fd")" in [012]" "*) ;; *" /dev/pts/"*)
+	if [ $((0$(sed -n "s/^flags:[[:space:]]*//p" "${fd/fd/fdinfo}") & 04000)) != 0 ]; then echo "never blocks"; else echo "blocks"; fi ;; esac; done'
+observe on_terminal 33x99 "$run -it $image sh -c 'echo ready; read line'" see:ready "sh:$modes" 'type:\r'
+if [ "$(grep -c '^never blocks$' <<<"$output")" = 2 ] && ! grep -q '^blocks$' <<<"$output"; then
+	pass "the VMM's copies of the terminal never block"
+else
+	seen | fail "the VMM's copies of the terminal never block"
+fi
+
 # shellcheck disable=SC2016
 settle='for i in $(seq 600); do case $(stty -a) in *-icanon*) sleep 0.1 ;; *) break ;; esac; done'
 observe on_terminal 33x99 "stty -g; $run -it $image sh -c 'echo ready; sleep 1000'; $settle; stty -g" see:ready kill:KILL
