@@ -2,6 +2,7 @@
 #include "runtime/cmd_disk.h"
 
 #include "base/own.h"
+#include "base/text.h"
 #include "runtime/command_output.h"
 #include "runtime/containers.h"
 #include "runtime/disk_limits.h"
@@ -49,16 +50,28 @@ static void put_flag(struct json_object *object, const char *key, bool value)
 		(void)json_object_object_add(object, key, json_object_new_boolean(true));
 }
 
+/* Where it is in the container; what the guest said of that may be anything. The caller's to free.
+ */
+static char *path_of(struct json_object *disk)
+{
+	bool fixed = json_object_get_boolean(member(disk, "fixed"));
+	char *path = strdup(fixed ? "/" : text(disk, "path"));
+
+	if (path)
+		text_make_printable(path);
+	return path;
+}
+
 /* --- ls --- */
 
 static void print_disk(struct json_object *disk)
 {
-	bool fixed = json_object_get_boolean(member(disk, "fixed"));
+	own_mem char *path = path_of(disk);
 
 	(void)printf("%-20s  %8llu MiB  %-4s  %-24s  %s\n", text(disk, "name"),
 		     (unsigned long long)json_object_get_uint64(member(disk, "bytes")) >> 20,
 		     json_object_get_boolean(member(disk, "read_only")) ? "ro" : "rw",
-		     fixed ? "/" : text(disk, "path"), text(disk, "file"));
+		     path ? path : "", text(disk, "file"));
 }
 
 static int ls_main(const struct options *options)
@@ -112,6 +125,7 @@ static int add_main(const struct options *options)
 	const char *device = options_value(options, "device");
 	const char *limits = options_value(options, "limit");
 	own_mem char *file = realpath(options->arguments[1], NULL);
+	own_mem char *path = NULL;
 	struct json_object *wish, *result = NULL;
 	struct vmm_rate ignored;
 	struct error err;
@@ -134,7 +148,8 @@ static int add_main(const struct options *options)
 	if (container_call(options->arguments[0], "disk-add", wish, MONITOR_GUEST_MS, &result,
 			   &err) < 0)
 		return command_failed(&err);
-	(void)printf("%s %s\n", text(result, "name"), text(result, "path"));
+	path = path_of(result);
+	(void)printf("%s %s\n", text(result, "name"), path ? path : "");
 	(void)json_object_put(result);
 	return 0;
 }

@@ -44,6 +44,15 @@ void session_say(const struct session *session, const char *text)
 		      session->terminal.watch_fd >= 0 ? "\r\n" : "\n");
 }
 
+static void say_of_guest(const struct session *session, const char *text)
+{
+	char line[640];
+
+	(void)snprintf(line, sizeof line, "%s", text);
+	text_make_printable(line);
+	session_say(session, line);
+}
+
 void session_finish(struct session *session, int status)
 {
 	session->status = status;
@@ -195,8 +204,8 @@ static void on_set_up(void *context, const struct ttrpc_reply *reply)
 		return;
 	}
 	if (process->exec_errno != 0) {
-		session_say(session,
-			    *process->message ? process->message : "the command did not start");
+		say_of_guest(session,
+			     *process->message ? process->message : "the command did not start");
 		session_finish(session, status_of_exec(process->exec_errno));
 		return;
 	}

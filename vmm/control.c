@@ -3,6 +3,7 @@
 #include "base/own.h"
 #include "base/packet.h"
 #include "base/sys.h"
+#include "base/text.h"
 
 #include <string.h>
 
@@ -115,6 +116,16 @@ static bool body_is_valid(const struct control_message *message, size_t fd_count
 	return true;
 }
 
+/* Sentences for a person's terminal, from a process that the guest may have taken over. */
+static void make_printable(struct control_message *message)
+{
+	if (message->kind == CONTROL_READY || message->kind == CONTROL_MEMORY_IS ||
+	    message->kind == CONTROL_DUMPED || message->kind == CONTROL_DISK_DONE)
+		text_make_printable(message->body.result.text);
+	else if (message->kind == CONTROL_EVENT)
+		text_make_printable(message->body.event.text);
+}
+
 int control_parse(const void *packet, size_t size, size_t fd_count, struct control_message *out)
 {
 	struct control_message message = { 0 };
@@ -128,6 +139,7 @@ int control_parse(const void *packet, size_t size, size_t fd_count, struct contr
 		return -EPROTO;
 	if (!body_is_valid(&message, fd_count))
 		return -EPROTO;
+	make_printable(&message);
 	*out = message;
 	return 0;
 }

@@ -82,7 +82,7 @@ struct control_message {
 };
 
 /* Judges a packet that came with fd_count descriptors. -EPROTO: not a message; *out is untouched.
- */
+ * Sentences of results and events are printable. */
 int control_parse(const void *packet, size_t size, size_t fd_count, struct control_message *out);
 
 int control_send(int socket, const struct control_message *message, const int *fds,

@@ -3,6 +3,7 @@
 #include "agent/protocol/ttrpc.pb-c.h"
 #include "base/own.h"
 #include "base/sys.h"
+#include "base/text.h"
 #include <limits.h>
 #include <poll.h>
 
@@ -226,6 +227,7 @@ static void deliver(struct call *call, const wire_response *wire)
 
 	if (wire->status && wire->status->code != TTRPC_OK) {
 		reply.code = (enum ttrpc_code)wire->status->code;
+		text_make_printable(wire->status->message); /* a person may be shown it */
 		reply.text = wire->status->message;
 	} else {
 		response = protobuf_c_message_unpack(call->output, NULL, wire->payload.len,

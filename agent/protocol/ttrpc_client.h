@@ -14,7 +14,7 @@ struct ttrpc_client;
 struct ttrpc_reply {
 	int error; /* 0: answered. -ECONNRESET and others: the connection is over. */
 	enum ttrpc_code code;
-	const char *text;                 /* why code is not TTRPC_OK; never NULL */
+	const char *text;                 /* why code is not TTRPC_OK; never NULL; printable */
 	const ProtobufCMessage *response; /* of the method's type when code is TTRPC_OK, else NULL;
 					     gone when the callback returns */
 };

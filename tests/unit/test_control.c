@@ -104,6 +104,26 @@ Test(control, others)
 	cr_assert_eq(parse(&message, HEADER, 0), -EPROTO);
 }
 
+/* They are shown on a terminal, and the VMM may have been taken over. */
+Test(control, sentences_are_printable)
+{
+	static const enum control_kind kinds[] = { CONTROL_READY, CONTROL_MEMORY_IS, CONTROL_DUMPED,
+						   CONTROL_DISK_DONE };
+	struct control_message message = { .kind = CONTROL_EVENT }, out;
+
+	(void)strcpy(message.body.event.text, "dis\x1b[2Jappears");
+	cr_assert_eq(control_parse(&message, HEADER + sizeof(struct vmm_event), 0, &out), 0);
+	cr_assert_str_eq(out.body.event.text, "dis?[2Jappears");
+	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+		message = (struct control_message){ .kind = kinds[i] };
+		message.body.result.code = -1;
+		(void)strcpy(message.body.result.text, "no\x07\nno");
+		cr_assert_eq(
+		    control_parse(&message, HEADER + sizeof(struct control_result), 0, &out), 0);
+		cr_assert_str_eq(out.body.result.text, "no??no");
+	}
+}
+
 Test(control, amounts_of_memory_are_judged)
 {
 	struct control_message message = { .kind = CONTROL_MEMORY, .body.memory_mib = 512 };

@@ -191,6 +191,24 @@ Test(ttrpc, answers_in_any_order)
 	close_peer(&peer);
 }
 
+/* The other side is a guest, and what it says is shown on terminals. */
+Test(ttrpc, what_a_refusal_says_is_printable)
+{
+	struct result result = { 0 };
+	struct peer peer;
+
+	open_peer(&peer, true);
+	cr_assert_eq(ttrpc_client_add_metadata(peer.client, "tenant",
+					       "\x1b[2J\xc2\x9b"
+					       "5n\xc3\xa9\n"),
+		     0);
+	cr_assert_eq(call_signal(&peer, 1, &result), 0);
+	turn(&peer);
+	cr_assert_eq(result.code, TTRPC_PERMISSION_DENIED);
+	cr_assert_str_eq(result.text, "tenant ?[2J??5n\xc3\xa9?");
+	close_peer(&peer);
+}
+
 Test(ttrpc, refusals)
 {
 	struct result result = { 0 };

@@ -67,6 +67,9 @@ expect_failure "nothing is put over a file" 1 'there is a file of this name' \
 	sh -c 'katavm disk rm box more >/dev/null && katavm disk add --device /etc/passwd box other'
 answers "which stays" "root" 'head -c 4 /etc/passwd'
 check "and what was half there is gone" katavm disk add --name more box other
+check "which is removed for another" katavm disk rm box more
+expect_output "what the guest says of its node moves no cursor" 'disk2 /dev/?[2Jx' katavm disk add --device $'/dev/\x1b[2Jx' box other
+expect_match "nor in the list" '^disk2 .* /dev/\?\[2Jx ' katavm disk ls box
 check "the container ends" end
 
 start --name box
