@@ -227,6 +227,15 @@ static int take_part(struct transfer *item)
 	return r < 0 ? r : 2;
 }
 
+/* What was resumed is not what it should be: without it. 0, or negative with item->err set. */
+static int forget_part(struct transfer *item)
+{
+	int r = (int)SYS(ftruncate, item->file, 0);
+
+	item->err = (struct error){ 0 };
+	return r < 0 ? fail(item, r) : 0;
+}
+
 static void start(struct transfer *item)
 {
 	int r = item->file >= 0 ? 2 : take_part(item);
@@ -236,6 +245,14 @@ static void start(struct transfer *item)
 	if (r == 2) {
 		item->tries++;
 		r = item->have == item->size ? complete(item) : transfer_request(item);
+		/* nothing came from the registry that could be its fault */
+		if (r == -EBADMSG && item->was_resumed) {
+			r = forget_part(item);
+			if (r == 0)
+				r = resume(item);
+			if (r == 0)
+				r = transfer_request(item);
+		}
 	}
 	if (r < 0)
 		give_up(item);
@@ -261,9 +278,8 @@ static void settle(struct transfer *item, CURLcode code)
 	stop(item);
 	/* perhaps only what an earlier katavm left was damaged: once more from the start */
 	if (is_digest_wrong && item->was_resumed) {
-		item->err = (struct error){ 0 };
-		r = (int)SYS(ftruncate, item->file, 0);
-		r = r < 0 ? fail(item, r) : 1;
+		r = forget_part(item);
+		r = r < 0 ? r : 1;
 	}
 	if (item->have > item->resumed_at)
 		item->failures = 0;

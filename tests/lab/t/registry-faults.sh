@@ -138,6 +138,18 @@ if [ "$(asked '"path": "/v2/cut/big/.*"range": "bytes=')" = 3 ]; then pass "goes
 	fail "goes on where it was" <requests; fi
 check "cut, and the server knows no ranges" pull "$host/cut-no-range/big:1"
 check "cut, and the server refuses ranges" pull "$host/cut-refused-range/big:1"
+# A download that an earlier katavm completed, and a power cut damaged.
+part=$(python3 - layouts/one <<-'END'
+	import json, sys
+	read = lambda digest: open(sys.argv[1] + "/blobs/sha256/" + digest[7:], "rb").read()
+	digest = json.loads(read(json.load(open(sys.argv[1] + "/index.json"))["manifests"][0]["digest"]))["layers"][0]["digest"]
+	data = read(digest)
+	open("part", "wb").write(data[:5000] + bytes([data[5000] ^ 1]) + data[5001:])
+	print("part-" + digest[7:])
+END
+)
+mkdir -p damaged/tmp && mv part "damaged/tmp/$part"
+root=$work/damaged check "a whole part of an earlier try that is damaged" pull "$host/plain/one:1"
 check "a server that is busy twice" pull "$host/busy/big:1"
 fails "an answer nobody expects" 'answered HTTP 501' "$host/broken/small:1"
 harmless "whose words are kept from the terminal"
