@@ -141,7 +141,9 @@ static int find_helper(const struct document *document, json_object *root, const
 	json_object *helpers;
 	int r = document_field(document, root, "credHelpers", json_type_object, &helpers);
 
-	if (r == 0 && helpers)
+	if (r == 0 && helpers) /* docker looks under the name that it logs in with */
+		r = document_text(document, helpers, credentials_key(registry), &name);
+	if (r == 0 && helpers && !name)
 		r = document_text(document, helpers, registry, &name);
 	if (r == 0 && !name)
 		r = document_text(document, root, "credsStore", &name);

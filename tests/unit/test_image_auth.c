@@ -88,6 +88,10 @@ Test(credentials, auths)
 Test(credentials, helpers)
 {
 	static const char text[] = "{\"credsStore\":\"all\",\"credHelpers\":{\"x:5\":\"one\"}}";
+	static const char hub[] =
+	    "{\"credsStore\":\"all\",\"credHelpers\":{\"docker.io\":\"short\","
+	    "\"https://index.docker.io/v1/\":\"hub\"}}";
+	static const char short_hub[] = "{\"credHelpers\":{\"docker.io\":\"short\"}}";
 	struct credentials c;
 	char *helper;
 
@@ -96,6 +100,12 @@ Test(credentials, helpers)
 	free(helper);
 	cr_assert_eq(find(text, "y", &c, &helper), 0);
 	cr_assert_str_eq(helper, "all");
+	free(helper);
+	cr_assert_eq(find(hub, "docker.io", &c, &helper), 0);
+	cr_assert_str_eq(helper, "hub");
+	free(helper);
+	cr_assert_eq(find(short_hub, "docker.io", &c, &helper), 0);
+	cr_assert_str_eq(helper, "short");
 	free(helper);
 	cr_assert_eq(find("{\"credsStore\":\"../x\"}", "y", &c, &helper), -EINVAL);
 }
