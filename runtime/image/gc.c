@@ -121,12 +121,13 @@ int gc_objects(const struct store *store, struct gc_result *result, struct error
 static bool is_layer_in_use(const struct store *store, const char *digest, bool *is_opaque)
 {
 	char name[STORE_NAME_SIZE];
+	struct layer_marks marks;
 	own_fd fd = -1;
 
 	store_layer_name(digest, name);
 	fd = (int)SYS(openat, store->layers_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd >= 0 && is_opaque && layer_is_opaque(fd, is_opaque) < 0)
-		*is_opaque = false;
+	if (is_opaque)
+		*is_opaque = fd >= 0 && layer_marks(fd, &marks) == 0 && marks.is_opaque;
 	return fd >= 0 && SYS(flock, fd, LOCK_EX | LOCK_NB) == -EWOULDBLOCK;
 }
 

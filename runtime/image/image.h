@@ -45,7 +45,9 @@ struct image_config {
  * it is open in any process, rmi and prune leave the layer alone. */
 struct image_layer {
 	int fd;
-	bool is_opaque; /* hides all layers below it */
+	bool is_opaque;  /* hides all layers below it */
+	bool is_implied; /* has folders that only those below describe; no image has it above others
+			  */
 	uint64_t size;
 	char digest[IMAGE_DIGEST_SIZE]; /* diff id, or chain id where layers were squashed */
 };

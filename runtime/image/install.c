@@ -106,25 +106,63 @@ static int save_all(const struct store *store, const struct install *install,
 	return r;
 }
 
+/* An image that is here already has been squashed as it must be: its single layers, which may be
+ * gone, are not asked for again. */
+static size_t known_squash(const struct store *store, const struct install *install,
+			   const struct layer_plan *plan)
+{
+	struct record record;
+
+	if (record_load(store, install->id, &record, NULL) < 0 || record.layer_count == 0 ||
+	    record.layer_count >= plan->object_count)
+		return 0;
+	return plan->index_count - record.layer_count + 1;
+}
+
+/* What must be squashed is known when the layers are there: each is converted alone first, as other
+ * images may have it above nothing. On success the caller finishes *plan, and closes the layers. */
+static int provide(const struct store *store, const struct install *install,
+		   const struct layer_source *source, struct progress *progress,
+		   struct layer_plan *plan, struct image_layer *layers, struct error *err)
+{
+	int r = layers_plan(&install->config, 0, plan, err);
+	size_t squash = r == 0 ? known_squash(store, install, plan) : 0;
+
+	while (r == 0) {
+		if (squash) {
+			layers_plan_finish(plan);
+			r = layers_plan(&install->config, squash, plan, err);
+		}
+		if (r == 0)
+			r = source->planned(source->context, plan, err);
+		if (r == 0)
+			r = layers_provide(store, plan, &install->config, source, progress, layers,
+					   err);
+		squash = r == 0 ? layers_to_squash(plan, layers) : 0;
+		if (r == 0 && squash == 0)
+			return 0;
+		if (r == 0)
+			layers_close(layers, plan->object_count);
+	}
+	layers_plan_finish(plan);
+	return r;
+}
+
 int install_image(const struct store *store, const struct install *install,
 		  const struct layer_source *source, struct record_name *names, size_t name_count,
 		  struct progress *progress, int *lock, struct error *err)
 {
 	struct image_layer layers[IMAGE_MAX_LAYERS];
-	struct layer_plan plan;
+	struct layer_plan plan = { 0 };
 	own_fd held = -1;
-	int r = layers_plan(&install->config, &plan, err);
+	int r = provide(store, install, source, progress, &plan, layers, err);
 
 	if (r < 0)
 		return r;
-	r = layers_provide(store, &plan, &install->config, source, progress, layers, err);
-	if (r == 0) {
-		r = store_lock(store, false, &held, err);
-		if (r == 0)
-			r = save_all(store, install, layers, plan.object_count, names, name_count,
-				     err);
-		layers_close(layers, plan.object_count);
-	}
+	r = store_lock(store, false, &held, err);
+	if (r == 0)
+		r = save_all(store, install, layers, plan.object_count, names, name_count, err);
+	layers_close(layers, plan.object_count);
 	layers_plan_finish(&plan);
 	if (r == 0)
 		*lock = take_fd(&held);

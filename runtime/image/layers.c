@@ -44,7 +44,8 @@ static bool occurs_above(const struct config *config, size_t index)
 	return false;
 }
 
-int layers_plan(const struct config *config, struct layer_plan *out, struct error *err)
+int layers_plan(const struct config *config, size_t squash, struct layer_plan *out,
+		struct error *err)
 {
 	struct layer_plan plan = { 0 };
 	size_t squashed;
@@ -58,6 +59,8 @@ int layers_plan(const struct config *config, struct layer_plan *out, struct erro
 			plan.indices[plan.index_count++] = i;
 	squashed =
 	    plan.index_count > IMAGE_MAX_LAYERS ? plan.index_count - IMAGE_MAX_LAYERS + 1 : 1;
+	if (squashed < squash)
+		squashed = squash < plan.index_count ? squash : plan.index_count;
 	plan.object_count = plan.index_count - squashed + 1;
 	for (size_t i = 0; i < plan.object_count; i++) {
 		struct layer_object *object = &plan.objects[i];
@@ -73,6 +76,14 @@ int layers_plan(const struct config *config, struct layer_plan *out, struct erro
 		}
 	}
 	*out = plan;
+	return 0;
+}
+
+size_t layers_to_squash(const struct layer_plan *plan, const struct image_layer *layers)
+{
+	for (size_t i = 0; i + 1 < plan->object_count && !layers[i].is_opaque; i++)
+		if (layers[i].is_implied)
+			return plan->objects[i].first + plan->objects[i].count;
 	return 0;
 }
 
@@ -254,6 +265,7 @@ int layers_provide(const struct store *store, const struct layer_plan *plan,
 	size_t at = plan->object_count;
 
 	progress->layers = (unsigned)plan->object_count;
+	progress->layers_done = 0;
 	while (at > 0) { /* from the bottom up: the order in which downloads were started */
 		const struct layer_object *object = &plan->objects[--at];
 		int r = store_open_layer(store, object->digest, &layers[at], err);

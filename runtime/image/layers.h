@@ -16,12 +16,17 @@ struct layer_plan {
 	size_t index_count;
 };
 
-/* Computes a digest only for an image with more than IMAGE_MAX_LAYERS. */
-int layers_plan(const struct config *config, struct layer_plan *out, struct error *err);
+/* At least `squash` of the lowest layers become one object; 0: as few as possible. Computes a
+ * digest only where layers are squashed. */
+int layers_plan(const struct config *config, size_t squash, struct layer_plan *out,
+		struct error *err);
 void layers_plan_finish(struct layer_plan *plan);
 
 /* Where the layers' tars come from, by their index in the configuration. */
 struct layer_source {
+	/* Before layers are asked for: these will be. Again when they turn out to need another
+	 * plan. */
+	int (*planned)(void *context, const struct layer_plan *plan, struct error *err);
 	/* A verified blob, at its start; the caller closes *fd. */
 	int (*open)(void *context, size_t index, int *fd, struct error *err);
 	/* The blob became part of a stored layer and is not needed again; may be NULL. */
@@ -42,5 +47,12 @@ int layers_provide(const struct store *store, const struct layer_plan *plan,
 		   const struct config *config, const struct layer_source *source,
 		   struct progress *progress, struct image_layer out[IMAGE_MAX_LAYERS],
 		   struct error *err);
+
+/*
+ * How many of the plan's lowest layers must be squashed, because one of them has folders that its
+ * tar only leads through (tmp/x without tmp/): overlayfs would take their default owner and mode,
+ * where everybody else keeps those of the layers below. 0: none. layers are those of the plan.
+ */
+size_t layers_to_squash(const struct layer_plan *plan, const struct image_layer *layers);
 
 void layers_close(struct image_layer *layers, size_t count);

@@ -252,33 +252,32 @@ static int open_layer(void *context, size_t index, int *fd, struct error *err)
 }
 
 /* All layers that the store lacks, in one pass through an archive. */
-static int prepare_missing(struct local_image *image, const struct store *store, struct error *err)
+static int prepare_missing(void *context, const struct layer_plan *plan, struct error *err)
 {
+	struct local_image *image = context;
 	own_mem const char **names = calloc(image->layer_count, sizeof *names);
 	bool missing[IMAGE_MAX_LAYERS];
-	struct layer_plan plan = { 0 };
 	size_t count = 0;
-	int r = names ? layers_plan(&image->install.config, &plan, err)
+	int r = names ? layers_missing(image->bundle->store, plan, missing, err)
 		      : error_set(err, -ENOMEM, "out of memory");
 
-	if (r < 0)
-		return r;
-	r = layers_missing(store, &plan, missing, err);
-	for (size_t i = 0; r == 0 && i < plan.object_count; i++)
-		for (size_t k = 0; missing[i] && k < plan.objects[i].count; k++)
+	for (size_t i = 0; r == 0 && i < plan->object_count; i++)
+		for (size_t k = 0; missing[i] && k < plan->objects[i].count; k++)
 			names[count++] =
-			    image->layer_names[plan.indices[plan.objects[i].first + k]];
-	layers_plan_finish(&plan);
+			    image->layer_names[plan->indices[plan->objects[i].first + k]];
 	return r < 0 ? r : bundle_prepare(image->bundle, names, count, err);
 }
 
 int local_install(struct local_image *image, const struct store *store, struct progress *progress,
 		  int *lock, struct error *err)
 {
-	struct layer_source source = { .open = open_layer, .context = image, .what = image->path };
-	int r = prepare_missing(image, store, err);
+	struct layer_source source = {
+		.planned = prepare_missing,
+		.open = open_layer,
+		.context = image,
+		.what = image->path,
+	};
 
-	return r < 0 ? r
-		     : install_image(store, &image->install, &source, image->names,
-				     image->name_count, progress, lock, err);
+	return install_image(store, &image->install, &source, image->names, image->name_count,
+			     progress, lock, err);
 }

@@ -117,36 +117,33 @@ static int get_config(struct pull *pull, struct error *err)
 	return r;
 }
 
-/* Every blob of a layer that is not in the store is asked for at once. */
-static int queue_missing(struct pull *pull, const struct store *store, struct progress *progress,
-			 struct error *err)
+/* Every blob of a layer that is not in the store is asked for at once, and once more when it is
+ * needed for another object. */
+static int queue_missing(void *context, const struct layer_plan *plan, struct error *err)
 {
+	struct pull *pull = context;
+	struct progress *progress = pull->transfers.progress;
 	bool missing[IMAGE_MAX_LAYERS];
-	struct layer_plan plan;
-	int r = layers_plan(&pull->install.config, &plan, err);
+	int r = layers_missing(pull->transfers.store, plan, missing, err);
 
-	if (r < 0)
-		return r;
-	r = layers_missing(store, &plan, missing, err);
-	for (size_t at = plan.object_count; r == 0 && at-- > 0;) {
-		const struct layer_object *object = &plan.objects[at];
+	for (size_t at = plan->object_count; r == 0 && at-- > 0;) {
+		const struct layer_object *object = &plan->objects[at];
 
 		for (size_t k = 0; k < object->count; k++) {
-			size_t index = plan.indices[object->first + k];
+			size_t index = plan->indices[object->first + k];
 			struct transfer *item = &pull->transfers.items[index];
 
 			item->size = pull->manifest.layers[index].size;
 			memcpy(item->digest, pull->manifest.layers[index].digest,
 			       IMAGE_DIGEST_SIZE);
 			memcpy(item->object, object->digest, IMAGE_DIGEST_SIZE);
-			if (!missing[at])
+			if (!missing[at] || item->state != TRANSFER_IDLE)
 				continue;
 			item->state = TRANSFER_QUEUED;
-			progress->total_bytes += item->size;
+			progress->total_bytes += item->counted ? 0 : item->size;
 		}
 	}
-	progress->layers = (unsigned)plan.object_count;
-	layers_plan_finish(&plan);
+	progress->layers = (unsigned)plan->object_count;
 	return r;
 }
 
@@ -176,6 +173,7 @@ static int install(struct pull *pull, const struct store *store, struct progress
 		   int *lock, struct error *err)
 {
 	struct layer_source source = {
+		.planned = queue_missing,
 		.open = open_layer,
 		.done = drop_layer,
 		.idle = pump,
@@ -190,9 +188,7 @@ static int install(struct pull *pull, const struct store *store, struct progress
 		return r;
 	(void)snprintf(name.name, sizeof name.name, "%s", pull->fetch->name);
 	memcpy(name.digest, pull->root_digest, sizeof name.digest);
-	r = queue_missing(pull, store, progress, err);
-	if (r == 0)
-		r = install_image(store, &pull->install, &source, &name, 1, progress, lock, err);
+	r = install_image(store, &pull->install, &source, &name, 1, progress, lock, err);
 	if (r == 0)
 		transfers_clean(&pull->transfers);
 	if (r < 0) {

@@ -254,7 +254,7 @@ int store_open_layer(const struct store *store, const char *digest, struct image
 		     struct error *err)
 {
 	char name[STORE_NAME_SIZE];
-	bool is_opaque = false;
+	struct layer_marks marks;
 	struct stat status;
 	long r;
 
@@ -272,11 +272,13 @@ int store_open_layer(const struct store *store, const char *digest, struct image
 		return error_set(err, (int)r, "open layer %s: %s", digest, sys_text((int)r));
 	if (status.st_nlink == 0) /* removed between open and lock */
 		return -ENOENT;
-	r = layer_is_opaque(fd, &is_opaque);
+	r = layer_marks(fd, &marks);
 	if (r < 0)
 		return error_set(err, (int)r, "layer %.19s… in the image store is damaged: %s",
 				 digest, sys_text((int)r));
-	*out = (struct image_layer){ .size = (uint64_t)status.st_size, .is_opaque = is_opaque };
+	*out = (struct image_layer){ .size = (uint64_t)status.st_size,
+				     .is_opaque = marks.is_opaque,
+				     .is_implied = marks.is_implied };
 	memcpy(out->digest, digest, IMAGE_DIGEST_SIZE);
 	out->fd = take_fd(&fd);
 	return 0;

@@ -276,14 +276,15 @@ static int check_image(const struct layer_request *request, const struct pack_re
 	return r < 0 ? error_set(err, r, "look at the image: %s", sys_text(r)) : 0;
 }
 
-int layer_is_opaque(int image_fd, bool *out)
+int layer_marks(int image_fd, struct layer_marks *out)
 {
 	char label[EROFS_LABEL_SIZE];
 	int r = erofs_read_label(image_fd, label);
 
 	if (r < 0)
 		return r;
-	*out = strcmp(label, PACK_LABEL_OPAQUE) == 0;
+	out->is_opaque = strcmp(label, PACK_LABEL_OPAQUE) == 0;
+	out->is_implied = strcmp(label, PACK_LABEL_IMPLIED) == 0;
 	return 0;
 }
 

@@ -75,8 +75,14 @@ struct layer_result {
 int layer_convert(const struct layer_request *request, struct layer_result *result,
 		  struct error *err);
 
-/* Does this image hide all layers below it? (A whole one; -EINVAL for what is no image.) */
-int layer_is_opaque(int image_fd, bool *out);
+/* What overlayfs cannot be told about an image, so that whoever puts layers over each other must
+ * know it. */
+struct layer_marks {
+	bool is_opaque;  /* it hides all layers below it */
+	bool is_implied; /* it has folders that only layers below it describe: see layers.h */
+};
+/* Of a whole image; -EINVAL for what is none. */
+int layer_marks(int image_fd, struct layer_marks *out);
 
 /* The children. Returns an exit status. */
 int layer_main(int argc, char **argv);

@@ -377,6 +377,8 @@ int pack_layers(const struct tar_source *source, const struct pack_options *opti
 		/* overlayfs merges the roots of all layers, so this one is told to the runtime */
 		if (!options->bottom && tree_is_opaque(pack.tree))
 			erofs_set_label(pack.writer, PACK_LABEL_OPAQUE);
+		else if (!options->bottom && tree_has_implied(pack.tree))
+			erofs_set_label(pack.writer, PACK_LABEL_IMPLIED);
 		r = tree_emit(pack.tree, pack.writer, options->bottom, &done.inodes);
 		if (r == 0)
 			r = erofs_finish(pack.writer, done.inodes, &done.image_bytes);

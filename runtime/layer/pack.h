@@ -16,6 +16,9 @@ struct pack_options {
 
 /* The label of an image whose root hides the layers below it. */
 #define PACK_LABEL_OPAQUE "opaque"
+/* Of one with folders that its tar does not describe: overlayfs would take their default owner and
+ * mode over those of the same folders below. */
+#define PACK_LABEL_IMPLIED "implied"
 
 struct pack_result {
 	uint64_t image_bytes;

@@ -63,5 +63,9 @@ int tree_opaque(struct tree *tree, struct erofs_writer *writer, struct node *fol
 /* Does the root hide everything that lower layers have? */
 bool tree_is_opaque(const struct tree *tree);
 
+/* Is there a folder that no entry made, and that lower layers may have? It is not this tree that
+ * knows its owner and mode then. The root does not count. */
+bool tree_has_implied(const struct tree *tree);
+
 /* Writes folders and whiteouts, corrects link counts; bottom: nothing is left to be hidden. */
 int tree_emit(struct tree *tree, struct erofs_writer *writer, bool bottom, uint64_t *inodes);

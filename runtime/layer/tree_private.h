@@ -20,6 +20,7 @@ struct folder {
 	struct erofs_place place;
 	uint16_t cleared; /* the layer since which nothing in it is older */
 	bool is_opaque;
+	bool is_implied; /* only a path led through it: what it is, layers below the tree know */
 	bool is_cut_off; /* while emitting: it, or a folder it is in, is opaque */
 };
 

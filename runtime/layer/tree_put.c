@@ -46,6 +46,8 @@ static int enter(struct tree *tree, struct node *parent, const struct path *name
 		r = become_folder(tree, node, layer, is_new);
 	if (r < 0)
 		return r;
+	if (is_new)
+		node->folder->is_implied = true;
 	node->touched = (uint16_t)layer;
 	*out = node;
 	return 0;
@@ -133,6 +135,7 @@ int tree_put_folder(struct tree *tree, struct node *parent, const struct path *n
 	folder = node->folder;
 	erofs_xattrs_finish(&folder->xattrs);
 	folder->attr = *attr;
+	folder->is_implied = false;
 	folder->attr.xattrs = NULL;
 	folder->xattrs = *xattrs;
 	*xattrs = (struct erofs_xattrs){ 0 };
@@ -211,6 +214,7 @@ int tree_whiteout(struct tree *tree, struct erofs_writer *writer, struct node *p
 	if (node && node->kind == NODE_FOLDER && (node->layer == layer || node->touched == layer)) {
 		remove_older(tree, writer, node, layer);
 		node->folder->is_opaque = true;
+		node->folder->is_implied = false; /* the one below is gone */
 		return 0;
 	}
 	if (node && node->layer == layer) {
@@ -225,6 +229,21 @@ int tree_whiteout(struct tree *tree, struct erofs_writer *writer, struct node *p
 bool tree_is_opaque(const struct tree *tree)
 {
 	return tree->root->folder->is_opaque;
+}
+
+bool tree_has_implied(const struct tree *tree)
+{
+	struct node *node = tree->root;
+
+	while (node) {
+		bool is_folder = node->kind == NODE_FOLDER;
+
+		if (is_folder && node->folder->is_implied)
+			return true;
+		node = is_folder && node->folder->is_opaque ? tree_walk_over(tree->root, node)
+							    : tree_walk(tree->root, node);
+	}
+	return false;
 }
 
 int tree_opaque(struct tree *tree, struct erofs_writer *writer, struct node *folder, unsigned layer)

@@ -41,7 +41,16 @@ SECOND = [
 THIRD = [
     text("f", "f3", mtime=300), folder("b"), folder("b/y"), text("b/y/again", "again"), folder("i"), folder("i/j"),
     opaque("i/j"), text("i/j/only", "only"), folder("a"), folder("a/sub"), text("a/sub/back", "back"), gone("h"),
-    text("usr/lib/libc", "libc3"), folder("c"), text("c/folder", "again"),
+    folder("usr"), folder("usr/lib"), text("usr/lib/libc", "libc3"), folder("c"), text("c/folder", "again"),
+]
+
+# Folders that only a path leads through are as the layers below have them.
+IMPLIED = [
+    [folder("tmp", mode=0o1777), folder("home", mode=0o700, uid=5, gid=6), folder("home/a", mode=0o750, uid=7),
+     text("home/a/old", "old"), folder("gone", mode=0o700)],
+    [folder("var", gid=8)],
+    [text("tmp/x", "x"), text("home/a/new", "new"), text("var/run/y", "y"), gone("gone"), text("gone/z", "z")],
+    [text("late", "late"), folder("tmp", mode=0o1777), text("tmp/late", "late")],
 ]
 
 
@@ -123,6 +132,7 @@ def main():
         "special": [special()], "many": [many()], "whiteouts": [BASE, SECOND, THIRD],
         "root-opaque": [BASE, SECOND + [opaque("")], THIRD],
         "root-opaque-top": [BASE, [opaque(""), text("alone", "x")]],
+        "implied": IMPLIED,
         "deep": [BASE, SECOND, THIRD] + [[text("n%d" % i, str(i)), gone("n%d" % (i - 1))] for i in range(11)],
         "deep-opaque": [BASE, SECOND, THIRD] + [[text("n%d" % i, str(i))] + [opaque("")] * (i in (2, 8))
                                                 for i in range(11)],

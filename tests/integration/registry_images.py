@@ -4,6 +4,7 @@ encoding, and ones that are wrong in one thing."""
 import json
 import random
 import sys
+import tarfile
 
 from oci import HERE, TYPES, Layout, compress, digest_of, entry, make_tar
 
@@ -75,6 +76,8 @@ def flipped(data):
 simple("big")
 simple("small", tars=[SMALL])
 simple("one", tars=TARS[:1])
+simple("implied", tars=[make_tar([entry("data-d", tarfile.DIRTYPE, mode=0o1777)]), TARS[0],
+                        make_tar([entry("data-d/x", content=noise.randbytes(150000))])])
 simple("again", tars=[TARS[0], SMALL])
 simple("plain", how="plain")
 simple("zstd", how="zstd")

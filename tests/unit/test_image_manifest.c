@@ -179,7 +179,7 @@ Test(layers, plan)
 	struct layer_plan plan;
 
 	make(&config, 3, 3);
-	cr_assert_eq(layers_plan(&config, &plan, NULL), 0);
+	cr_assert_eq(layers_plan(&config, 0, &plan, NULL), 0);
 	cr_assert_eq(plan.object_count, 3);
 	cr_assert_str_eq(plan.objects[0].digest, config.diff_ids[2]);
 	cr_assert_str_eq(plan.objects[2].digest, config.diff_ids[0]);
@@ -187,7 +187,7 @@ Test(layers, plan)
 	config_finish(&config);
 
 	make(&config, 40, 40); /* the bottom 29 share one */
-	cr_assert_eq(layers_plan(&config, &plan, NULL), 0);
+	cr_assert_eq(layers_plan(&config, 0, &plan, NULL), 0);
 	cr_assert_eq(plan.object_count, IMAGE_MAX_LAYERS);
 	cr_assert_eq(plan.objects[IMAGE_MAX_LAYERS - 1].count, 29);
 	cr_assert_str_eq(plan.objects[10].digest, config.diff_ids[29]);
@@ -196,11 +196,43 @@ Test(layers, plan)
 	layers_plan_finish(&plan);
 	config_finish(&config);
 
+	make(&config, 5, 5); /* the bottom three must be one */
+	cr_assert_eq(layers_plan(&config, 3, &plan, NULL), 0);
+	cr_assert_eq(plan.object_count, 3);
+	cr_assert_eq(plan.objects[2].count, 3);
+	cr_assert_str_eq(plan.objects[1].digest, config.diff_ids[3]);
+	layers_plan_finish(&plan);
+	cr_assert_eq(layers_plan(&config, 9, &plan, NULL), 0);
+	cr_assert_eq(plan.object_count, 1);
+	layers_plan_finish(&plan);
+	config_finish(&config);
+
 	make(&config, 30, 2); /* each content counts once, at its upper place */
-	cr_assert_eq(layers_plan(&config, &plan, NULL), 0);
+	cr_assert_eq(layers_plan(&config, 0, &plan, NULL), 0);
 	cr_assert_eq(plan.object_count, 2);
 	cr_assert_eq(plan.indices[0], 28);
 	cr_assert_eq(plan.indices[1], 29);
+	layers_plan_finish(&plan);
+	config_finish(&config);
+}
+
+Test(layers, those_to_be_squashed)
+{
+	struct image_layer layers[IMAGE_MAX_LAYERS] = { 0 };
+	struct config config;
+	struct layer_plan plan;
+
+	make(&config, 5, 5);
+	cr_assert_eq(layers_plan(&config, 0, &plan, NULL), 0);
+	cr_assert_eq(layers_to_squash(&plan, layers), 0);
+	layers[4].is_implied = true; /* nothing is below it */
+	cr_assert_eq(layers_to_squash(&plan, layers), 0);
+	layers[3].is_implied = layers[2].is_implied = true;
+	cr_assert_eq(layers_to_squash(&plan, layers), 3);
+	layers[0].is_implied = true;
+	cr_assert_eq(layers_to_squash(&plan, layers), 5);
+	layers[0] = (struct image_layer){ .is_opaque = true }; /* what is below does not count */
+	cr_assert_eq(layers_to_squash(&plan, layers), 0);
 	layers_plan_finish(&plan);
 	config_finish(&config);
 }

@@ -42,13 +42,17 @@ Test(whiteouts, whiteouts_hide_lower_layers_only)
 	tarball_finish(&tars[1]);
 }
 
-static bool has_opaque_label(const struct view *image)
+static bool has_label(const struct view *image, const char *label)
 {
 	struct erofs_disk_super super;
 
 	memcpy(&super, image->data + EROFS_SUPER_OFFSET, sizeof super);
-	return strncmp((const char *)super.volume_name, PACK_LABEL_OPAQUE,
-		       sizeof super.volume_name) == 0;
+	return strncmp((const char *)super.volume_name, label, sizeof super.volume_name) == 0;
+}
+
+static bool has_opaque_label(const struct view *image)
+{
+	return has_label(image, PACK_LABEL_OPAQUE);
 }
 
 /* A mark on the root cannot be said to overlayfs, so the runtime is told to leave lower layers out.
@@ -174,4 +178,66 @@ Test(whiteouts, of_one_layer_after_the_other)
 	view_finish(&image);
 	for (int i = 0; i < 3; i++)
 		tarball_finish(&tars[i]);
+}
+
+/* overlayfs would take the default owner and mode of such folders, so the runtime is told. */
+Test(whiteouts, folders_that_no_entry_made)
+{
+	static const struct {
+		const char *paths[4]; /* with a slash at the end: folders */
+		bool is_implied;
+	} rows[] = {
+		{ { "tmp/x" }, true },
+		{ { "tmp/", "tmp/x" }, false },
+		{ { "tmp/x", "tmp/" }, false },
+		{ { "a/", "a/b/c" }, true },
+		{ { "x", ".wh.y" }, false }, /* the root does not count */
+		{ { "d/.wh.x" }, true },
+		{ { "d/x", ".wh.d" }, false }, /* the one below is gone */
+		{ { ".wh.d", "d/x" }, false },
+		{ { "o/.wh..wh..opq", "o/x" }, true },
+		{ { "o/", "o/.wh..wh..opq", "o/deep/x" }, false },
+		{ { ".wh..wh..opq", "o/x" }, false },
+	};
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct tarball tar = { 0 };
+		struct view image;
+
+		for (size_t k = 0; k < 4 && rows[i].paths[k]; k++) {
+			const char *path = rows[i].paths[k];
+
+			tarball_add(&tar, path[strlen(path) - 1] == '/' ? FOLDER(path)
+									: FILE_OF(path, ""));
+		}
+		tarball_end(&tar);
+		pack(&image, &tar, 1, false);
+		cr_expect_eq(has_label(&image, PACK_LABEL_IMPLIED), rows[i].is_implied, "%zu", i);
+		view_finish(&image);
+		pack(&image, &tar, 1, true);
+		cr_expect(!has_label(&image, PACK_LABEL_IMPLIED), "%zu", i);
+		view_finish(&image);
+		tarball_finish(&tar);
+	}
+}
+
+/* Squashed, the folder is that of the layer below. */
+Test(whiteouts, folders_that_a_lower_layer_made)
+{
+	struct tarball tars[2] = { 0 };
+	struct view image;
+
+	tarball_add(
+	    &tars[0],
+	    (struct tar_member){ .type = '5', .path = "tmp", .mode = 01777, .uid = 5, .mtime = 9 });
+	tarball_end(&tars[0]);
+	tarball_add(&tars[1], FILE_OF("tmp/x", ""));
+	tarball_end(&tars[1]);
+	pack(&image, tars, 2, false);
+	cr_assert_eq(inode_of(&image, "tmp").disk.mode, S_IFDIR | 01777);
+	cr_assert_eq(inode_of(&image, "tmp").disk.uid, 5);
+	cr_assert(has(&image, "tmp/x") && !has_label(&image, PACK_LABEL_IMPLIED));
+	tarball_finish(&tars[0]);
+	tarball_finish(&tars[1]);
+	view_finish(&image);
 }

@@ -15,6 +15,7 @@ copy() { skopeo copy -q "$@" >copied 2>&1 || fail "skopeo copy $*" <copied; }
 # Local references, each as others write them.
 copy oci:layouts/big:1 oci-archive:big.oci.tar:1
 copy oci:layouts/big:1 docker-archive:big.docker.tar:example.com/team/app:v2
+copy oci:layouts/implied:1 docker-archive:implied.docker.tar:implied:1
 copy oci:layouts/again:1 docker-archive:again.docker.tar:again:1
 gzip -k big.docker.tar
 zstd -q big.oci.tar
@@ -87,6 +88,10 @@ END
 expect_output "every image of docker save" "$(printf 'Loaded image: x/one:1\nLoaded image: two:2')" katavm load -q -i two.tar
 expect_failure "of which a reference names one" 1 'has 2 images: say which one' katavm pull docker-archive:two.tar
 check "by its name" katavm pull -q docker-archive:two.tar:two:2
+
+fresh
+expect_output "layers of an archive that are put together" "Loaded image: implied:1" katavm load -q -i implied.docker.tar
+expect_output "are one" 1 sh -c 'katavm --root "$0" inspect implied:1 | sed -n "/StoredLayers/,/]/p" | grep -c sha256:' "$root"
 
 # Images without a name, and more of them than anybody counts by hand.
 python3 - <<-'END'

@@ -117,7 +117,7 @@ compare_tar special layout/special/0.tar
 compare_tar many layout/many/0.tar
 
 # Whole images: layers over each other, as a guest mounts them, against umoci.
-for name in whiteouts deep root-opaque root-opaque-top deep-opaque; do
+for name in whiteouts implied deep root-opaque root-opaque-top deep-opaque; do
 	umoci unpack --image "layout/$name:t" "ext4/umoci/$name" >/dev/null 2>&1
 	import "layout/$name"
 	sound "$name"
@@ -131,7 +131,12 @@ for name in whiteouts deep root-opaque root-opaque-top deep-opaque; do
 	mount -t overlay -o "ro,lowerdir=mounts/nothing:$lower" overlay "mounts/$name"
 	compare "layers over each other as umoci unpacks them: $name" "ext4/umoci/$name/rootfs" "mounts/$name" no-links \
 		no-folder-times drop=user. drop=trusted.
+	[ "$name" != implied ] || expect_output "a folder that a path leads through is the one below" "1777 700 5 750 7 755 8" \
+		sh -c 'cd "$0" && echo $(stat -c %a tmp) $(stat -c "%a %u" home home/a) $(stat -c "%a %g" var)' mounts/implied
 done
+expect_output "three layers are one for that, the one above them its own" 2 sh -c '
+	katavm --root "$0/store" pull -q oci:layout/implied:t | xargs katavm --root "$0/store" inspect |
+		sed -n "/StoredLayers/,/]/p" | grep -c sha256:' "$work"
 python3 "$tests/same_tree.py" <comparisons >compared || failures=$((failures + 1))
 cat compared
 

@@ -101,6 +101,16 @@ fails "a platform that is not there" 'multi:1 is not there for linux/riscv64, on
 fails "a wrong platform without an index" 'foreign:1 is not there for linux/.*, only for: linux/s390x' "$host/plain/foreign:1"
 fails "a platform that is none" 'platform "a/b/c/d" is not of the form' "$host/plain/multi:1" --platform a/b/c/d
 
+# Layers that must be one, as the topmost has a folder that only those below describe.
+expect_output "layers that are put together" 1 sh -c 'katavm --root "$0" pull -q "$1" | xargs katavm --root "$0" inspect |
+	sed -n "/StoredLayers/,/]/p" | grep -c sha256:' "$work/implied" "$host/plain/implied:1"
+katavm --root "$work/implied" prune -f >/dev/null
+expect_output "of which one is left" 1 sh -c 'ls "$0/layers" | wc -l' "$work/implied"
+before=$(asked '/v2/plain/implied/blobs/')
+root=$work/implied check "pulled again" pull "$host/plain/implied:1"
+if [ $(($(asked '/v2/plain/implied/blobs/') - before)) = 1 ]; then pass "only its configuration is asked for"; else
+	fail "only its configuration is asked for" <requests; fi
+
 # Documents that are wrong.
 fails "no such image" 'has no 127.*small:none' "$host/plain/small:none"
 fails "a manifest of another digest" 'does not have its digest' \
