@@ -29,6 +29,7 @@
 enum {
 	ENTROPY_BYTES = 64,
 	OUTPUT_CLOSE_MS = 10000,
+	EVENTS_A_TURN = 4096,
 };
 
 const ProtobufCServiceDescriptor *session_service(void)
@@ -279,11 +280,14 @@ static void on_event(struct session *session, const struct vmm_event *event)
 	}
 }
 
+/* More than are ever kept, and not without end: signals are to be heard of, too. */
 static void take_events(struct session *session)
 {
 	struct vmm_event event;
 
-	while (!session->done && vmm_next_event(session->input->sandbox->vmm, &event) == 1)
+	for (unsigned i = 0; i < EVENTS_A_TURN && !session->done &&
+			     vmm_next_event(session->input->sandbox->vmm, &event) == 1;
+	     i++)
 		on_event(session, &event);
 }
 

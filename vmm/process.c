@@ -143,13 +143,16 @@ static void fill_death(const struct vmm *vmm, struct vmm_event *event)
 	describe_death(vmm, event->text, sizeof event->text);
 }
 
+/* False: nothing came, or nothing that anybody has to hear of now; there may be more. */
 static bool receive_event(struct vmm *vmm, struct vmm_event *event)
 {
 	struct control_message message;
-	int fds[PACKET_MAX_FDS], r;
+	int fds[PACKET_MAX_FDS], r = vmm->lost ? -EPROTO : 0;
 	size_t count;
 
-	for (;;) {
+	for (unsigned i = 0; r == 0; i++) {
+		if (i == LATE_ANSWERS_A_TURN)
+			return false;
 		r = control_receive(vmm->socket, false, &message, fds, &count);
 		if (r == -EAGAIN)
 			return false;
@@ -162,8 +165,6 @@ static bool receive_event(struct vmm *vmm, struct vmm_event *event)
 		r = question_late_answer(vmm, &message, event);
 		if (r == 1)
 			return true;
-		if (r < 0)
-			break;
 	}
 	fill_death(vmm, event); /* gone, or no longer ours to trust */
 	return true;
@@ -178,6 +179,7 @@ int vmm_next_event(struct vmm *vmm, struct vmm_event *event)
 	if (first) {
 		*event = first->event;
 		vmm->waiting = first->next;
+		vmm->waiting_count--;
 		free(first);
 	} else if (!receive_event(vmm, event)) {
 		return 0;

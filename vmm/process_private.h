@@ -5,7 +5,14 @@
 /* Shared by the runtime's side of a VMM process; nobody else includes it.
  *   process.c   its start, its events and its end
  *   question.c  what it is asked while it runs */
-enum { MAX_BOUND = 1024, MAX_AWAITED = 2 * VMM_MAX_SPARES, ANSWER_LIMIT_MS = 5000 };
+enum {
+	MAX_BOUND = 1024,
+	MAX_AWAITED = 2 * VMM_MAX_SPARES,
+	/* A bound port is connected to once and closed once, so that a VMM has no more to say. */
+	MAX_WAITING = 2 * MAX_BOUND + MAX_AWAITED + 1,
+	LATE_ANSWERS_A_TURN = 64,
+	ANSWER_LIMIT_MS = 5000,
+};
 
 struct event_node {
 	struct event_node *next;
@@ -21,10 +28,12 @@ struct awaited {         /* an answer about a disk that nobody waits for */
 struct vmm {
 	struct spawned child, shares; /* shares: katavm-fs, where there are any */
 	int socket, kvm_fd;
-	bool ended;                 /* VMM_EVENT_ENDED was given out */
+	bool ended; /* VMM_EVENT_ENDED was given out */
+	bool lost;  /* it sent what no VMM of ours does: its end is what comes behind `waiting` */
 	struct event_node *waiting; /* came while an answer was waited for; oldest first */
-	int limit_ms;               /* how long an answer is waited for */
-	uint32_t asked;             /* number of the last question */
+	unsigned waiting_count;
+	int limit_ms;   /* how long an answer is waited for */
+	uint32_t asked; /* number of the last question */
 	struct awaited awaited[MAX_AWAITED];
 	size_t bound_count;
 	uint32_t bound[MAX_BOUND]; /* not connected to yet */

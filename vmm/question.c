@@ -51,14 +51,18 @@ int question_late_answer(struct vmm *vmm, const struct control_message *message,
 
 static int keep_event(struct vmm *vmm, const struct vmm_event *event)
 {
-	struct event_node *node = calloc(1, sizeof *node), **last = &vmm->waiting;
+	struct event_node *node, **last = &vmm->waiting;
 
+	if (vmm->waiting_count == MAX_WAITING)
+		return -EPROTO;
+	node = calloc(1, sizeof *node);
 	if (!node)
 		return -ENOMEM;
 	node->event = *event;
 	while (*last)
 		last = &(*last)->next;
 	*last = node;
+	vmm->waiting_count++;
 	return 0;
 }
 
@@ -76,13 +80,33 @@ static uint32_t next_number(struct vmm *vmm)
 	return vmm->asked;
 }
 
+/* However much comes, at until_ns it is over. */
 static bool is_readable(const struct vmm *vmm, uint64_t until_ns)
 {
 	struct pollfd poll_fd = { .fd = vmm->socket, .events = POLLIN };
 	uint64_t now = sys_monotonic_ns();
-	int left_ms = until_ns > now ? (int)((until_ns - now) / 1000000 + 1) : 0;
 
-	return SYS_RETRY(poll, &poll_fd, 1, left_ms) > 0;
+	return now < until_ns &&
+	       SYS_RETRY(poll, &poll_fd, 1, (int)((until_ns - now) / 1000000 + 1)) > 0;
+}
+
+/* 1: the answer is in *message. 0: it was something else, which is kept. */
+static int receive_answer(struct vmm *vmm, struct control_message *message,
+			  enum control_kind answer, uint32_t number)
+{
+	int fds[PACKET_MAX_FDS], r;
+	size_t count;
+
+	r = control_receive(vmm->socket, true, message, fds, &count);
+	if (r == 0)
+		return -EPIPE;
+	if (r < 0)
+		return r;
+	if (message->kind == CONTROL_EVENT)
+		return keep_event(vmm, &message->body.event);
+	if (message->kind == answer && message->number == number)
+		return 1;
+	return keep_late_answer(vmm, message);
 }
 
 /* Sends a question and waits for its answer; events that come before it are kept. */
@@ -91,24 +115,19 @@ static int ask(struct vmm *vmm, struct control_message *message, const int *fd,
 {
 	uint64_t until_ns = sys_monotonic_ns() + (uint64_t)vmm->limit_ms * 1000000;
 	uint32_t number = next_number(vmm);
-	int fds[PACKET_MAX_FDS], r;
-	size_t count;
+	int r;
 
 	message->number = number;
-	r = control_send(vmm->socket, message, fd, fd ? 1 : 0);
+	r = vmm->lost ? -EPROTO : control_send(vmm->socket, message, fd, fd ? 1 : 0);
 	while (r == 0) {
 		if (!is_readable(vmm, until_ns))
 			return error_set(err, -ETIMEDOUT, "VMM: %s: it does not answer", what);
-		r = control_receive(vmm->socket, true, message, fds, &count);
-		if (r == 0)
-			r = -EPIPE;
-		else if (r == 1 && message->kind == CONTROL_EVENT)
-			r = keep_event(vmm, &message->body.event);
-		else if (r == 1 && message->kind == answer && message->number == number)
-			return 0;
-		else if (r == 1)
-			r = keep_late_answer(vmm, message);
+		r = receive_answer(vmm, message, answer, number);
 	}
+	if (r == 1)
+		return 0;
+	if (r == -EPROTO)
+		vmm->lost = true;
 	return error_set(err, r, "VMM: %s: %s", what, sys_text(r));
 }
 

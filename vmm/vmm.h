@@ -192,7 +192,9 @@ int vmm_start(struct vmm *vmm, const struct vmm_config *config, struct error *er
 /* Readable (poll it) when vmm_next_event has something to say. Owned by vmm. */
 int vmm_event_fd(const struct vmm *vmm);
 
-/* 1: *event was filled. 0: nothing now. After VMM_EVENT_ENDED it returns 0 for ever. */
+/* 1: *event was filled. 0: nothing now. After VMM_EVENT_ENDED it returns 0 for ever. A VMM process
+ * that was taken over may have something to say without end; of what came while it was asked
+ * something, so much is kept as a VMM can have to say, and behind that it counts as dead. */
 int vmm_next_event(struct vmm *vmm, struct vmm_event *event);
 
 /* The guest's next connection to host port `port` is joined to `fd`. One use; -EEXIST when the port

@@ -1,9 +1,16 @@
 /* What the VMM is asked, and answers that come late. The VMM is the other end of a socket. */
+#include "arch/arch.h"
 #include "base/own.h"
 #include "vmm/process_private.h"
 #include <criterion/criterion.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 static struct vmm vmm;
 static int other; /* the VMM's end */
@@ -197,4 +204,122 @@ Test(question, the_vmm_makes_no_events_of_disks)
 	cr_assert_eq(vmm_next_event(&vmm, &event), 1);
 	cr_assert_eq(event.kind, VMM_EVENT_ENDED);
 	close_vmm();
+}
+
+/* A VMM that never stops to answer what was asked once holds up neither the question after it nor
+ * who looks for events. */
+Test(question, late_answers_get_their_share)
+{
+	struct pollfd poll_fd = { .events = POLLIN };
+	struct vmm_event event;
+	uint64_t bytes = 0;
+
+	open_vmm();
+	poll_fd.fd = vmm.socket;
+	for (unsigned i = 0; i <= LATE_ANSWERS_A_TURN; i++)
+		send_result(CONTROL_MEMORY_IS, 0, 0, 0);
+	send_closed(7);
+	vmm.limit_ms = 0;
+	cr_assert_eq(resize(&bytes), -ETIMEDOUT);
+	cr_assert_eq(vmm_next_event(&vmm, &event), 0);
+	cr_assert_eq(poll(&poll_fd, 1, 0), 1);
+	cr_assert_eq(vmm_next_event(&vmm, &event), 1);
+	cr_assert_eq(event.kind, VMM_EVENT_CLOSED);
+	close_vmm();
+}
+
+/* ---- a VMM that was taken over, as a process of its own ---- */
+
+/* It says `message` without end. */
+static void babble(const struct control_message *message)
+{
+	while (control_send(other, message, NULL, 0) == 0)
+		;
+}
+
+/* Whatever is asked, there is a device. */
+static void invent_devices(const struct control_message *message)
+{
+	struct control_message answer = *message;
+	int fds[PACKET_MAX_FDS];
+	size_t count;
+
+	while (control_receive(other, true, &answer, fds, &count) == 1) {
+		uint32_t number = answer.number;
+
+		answer = *message;
+		answer.number = number;
+		(void)control_send(other, &answer, NULL, 0);
+	}
+}
+
+static pid_t start_hostile(void (*run)(const struct control_message *message),
+			   const struct control_message *message)
+{
+	pid_t pid;
+
+	open_vmm();
+	pid = fork();
+	if (pid == 0) {
+		close(vmm.socket);
+		run(message);
+		_exit(0);
+	}
+	close(other);
+	other = -1;
+	vmm.child.pidfd = pidfd_open(pid, 0);
+	cr_assert_geq(vmm.child.pidfd, 0);
+	return pid;
+}
+
+static void end_hostile(pid_t pid)
+{
+	(void)kill(pid, SIGKILL);
+	cr_assert_eq(waitpid(pid, NULL, 0), pid);
+	close(vmm.child.pidfd);
+	close(vmm.socket);
+}
+
+/* A question is no occasion to fill the host's memory, and who tries is dead. */
+Test(question, events_without_end_are_the_end)
+{
+	struct control_message message = { .kind = CONTROL_EVENT };
+	struct vmm_event event;
+	uint64_t bytes = 0;
+	unsigned kept = 0;
+	pid_t pid;
+
+	message.body.event.kind = VMM_EVENT_CLOSED;
+	pid = start_hostile(babble, &message);
+	vmm.limit_ms = 600000;
+	cr_assert_eq(resize(&bytes), -EPROTO);
+	cr_assert_eq(resize(&bytes), -EPROTO);
+	while (vmm_next_event(&vmm, &event) == 1 && event.kind == VMM_EVENT_CLOSED)
+		kept++;
+	cr_assert_eq(kept, MAX_WAITING);
+	cr_assert_eq(event.kind, VMM_EVENT_ENDED);
+	cr_assert_eq(event.end, VMM_END_KILLED);
+	cr_assert_eq(vmm_next_event(&vmm, &event), 0);
+	end_hostile(pid);
+}
+
+Test(question, a_vm_has_no_more_devices_than_slots)
+{
+	struct control_message message = { .kind = CONTROL_STATS_ARE };
+	int file = memfd_create("statistics", MFD_CLOEXEC);
+	static char text[1 << 20];
+	unsigned lines = 0;
+	struct error err;
+	pid_t pid;
+
+	(void)strcpy(message.body.stats.name, "virtio-none");
+	pid = start_hostile(invent_devices, &message);
+	vmm.limit_ms = 600000;
+	cr_assert_eq(vmm_write_stats(&vmm, file, &err), 0);
+	cr_assert_gt(pread(file, text, sizeof text - 1, 0), 0);
+	for (const char *at = text; (at = strchr(at, '\n')); at++)
+		lines++;
+	cr_assert_eq(lines, ARCH_MMIO_SLOTS);
+	close(file);
+	end_hostile(pid);
 }
