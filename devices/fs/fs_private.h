@@ -109,6 +109,7 @@ struct fs {
 	unsigned device_count;
 	struct fs_call *waiters; /* who came first is the first */
 	struct io_op wait_timer;
+	uint64_t retry_ns;                              /* what it took to try all of them again */
 	uint64_t early_interrupts[FS_EARLY_INTERRUPTS]; /* of requests that have not come yet */
 	unsigned early_interrupt_count;
 	struct log_limit limit;

@@ -6,7 +6,7 @@
 #include "base/container_of.h"
 #include "devices/fs/fs_private.h"
 
-enum { FIRST_WAIT_MS = 1, LONGEST_WAIT_MS = 50 };
+enum { FIRST_WAIT_MS = 1, LONGEST_WAIT_MS = 50, REST = 7 };
 static const uint64_t MS = 1000000;
 
 void fs_wait_retry(struct fs *fs)
@@ -63,10 +63,12 @@ static void start_timer(struct fs *fs);
 static void time_is_up(struct io_op *op, int result)
 {
 	struct fs *fs = container_of(op, struct fs, wait_timer);
+	uint64_t begin = sys_monotonic_ns();
 
 	if (result < 0)
 		return;
 	fs_wait_retry(fs);
+	fs->retry_ns = sys_monotonic_ns() - begin;
 	start_timer(fs);
 }
 
@@ -84,6 +86,8 @@ static void start_timer(struct fs *fs)
 		wait = FIRST_WAIT_MS * MS;
 	if (wait > LONGEST_WAIT_MS * MS)
 		wait = LONGEST_WAIT_MS * MS;
+	if (wait < REST * fs->retry_ns) /* when many wait: the thread is for others, too */
+		wait = REST * fs->retry_ns;
 	io_timer(fs->config.io, &fs->wait_timer, wait, time_is_up);
 }
 
