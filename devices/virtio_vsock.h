@@ -51,5 +51,8 @@ int virtio_vsock_listen(struct virtio_device *device, int listen_fd, uint32_t gu
  * readers. */
 void virtio_vsock_end(struct virtio_device *device);
 
+/* Something that the guest has sent on a VSOCK_WRITE stream is held, because its reader is slow. */
+bool virtio_vsock_is_writing(const struct virtio_device *device);
+
 /* Tells the driver that all connections are gone, after a snapshot was restored (5.10.6.7). */
 void virtio_vsock_transport_reset(struct virtio_device *device);

@@ -94,6 +94,20 @@ static bool is_drained(const struct stream *stream)
 	return stream->output_size == 0 && !io_is_busy(&stream->output);
 }
 
+bool virtio_vsock_is_writing(const struct virtio_device *device)
+{
+	const struct vsock *vsock = (const struct vsock *)(const void *)device;
+
+	for (unsigned i = 0; i < vsock->stream_mark; i++) {
+		const struct stream *stream = &vsock->streams[i];
+
+		if (stream->state != STREAM_FREE && stream->mode == VSOCK_WRITE &&
+		    !is_drained(stream))
+			return true;
+	}
+	return false;
+}
+
 void vsock_check_ended(struct vsock *vsock)
 {
 	if (vsock->is_ending && vsock->stream_count == 0)

@@ -26,11 +26,7 @@
 #include <sys/random.h>
 #include <time.h>
 
-enum {
-	ENTROPY_BYTES = 64,
-	OUTPUT_CLOSE_MS = 10000,
-	EVENTS_A_TURN = 4096,
-};
+enum { ENTROPY_BYTES = 64, EVENTS_A_TURN = 4096 };
 
 const ProtobufCServiceDescriptor *session_service(void)
 {
@@ -60,61 +56,7 @@ void session_finish(struct session *session, int status)
 	session->done = true;
 }
 
-/* --- failing --- */
-
-/* Keeps the guest kernel's messages and says where. */
-static void keep_boot_log(struct session *session)
-{
-	const char *id = session->input->config->id;
-	char path[PATH_MAX], line[PATH_MAX + 80];
-	struct error err;
-	own_fd fd = -1;
-
-	if (state_boot_log_open(id, &fd, path, sizeof path, &err) < 0)
-		return;
-	if (vmm_dump_log(session->input->sandbox->vmm, fd, &err) < 0) {
-		(void)SYS(unlink, path);
-		return;
-	}
-	(void)snprintf(line, sizeof line, "its kernel's messages: %s   (katavm logs --boot %.12s)",
-		       path, id);
-	session_say(session, line);
-}
-
-static void fail_vm(struct session *session, const char *text)
-{
-	char line[320];
-
-	(void)snprintf(
-	    line, sizeof line, "%s: %s",
-	    session->started ? "the VM ended under the container" : "the VM did not start", text);
-	text_make_printable(line);
-	session_say(session, line);
-	keep_boot_log(session);
-	session_finish(session, SESSION_FAILED);
-}
-
-static void fail_agent(struct session *session, const char *step, const struct ttrpc_reply *reply)
-{
-	char line[640];
-
-	if (session->done || reply->error == -ECANCELED)
-		return;
-	if (reply->error < 0) /* the VM's own end comes with a better reason */
-		return;
-	(void)snprintf(line, sizeof line, "%s: %.500s", step, reply->text);
-	text_make_printable(line);
-	session_say(session, line);
-	session_finish(session, SESSION_FAILED);
-}
-
 /* --- the agent's answers --- */
-
-static void end_if_all_is_written(struct session *session)
-{
-	if (session->exited && session->open_outputs == 0)
-		session_finish(session, session->status);
-}
 
 static void on_process_end(void *context, const struct ttrpc_reply *reply)
 {
@@ -124,7 +66,7 @@ static void on_process_end(void *context, const struct ttrpc_reply *reply)
 	if (session->done) /* it never started, which is said already */
 		return;
 	if (!reply->response) {
-		fail_agent(session, "wait for the process", reply);
+		session_fail_agent(session, "wait for the process", reply);
 		return;
 	}
 	answer = (const void *)reply->response;
@@ -142,7 +84,8 @@ static void on_process_end(void *context, const struct ttrpc_reply *reply)
 	}
 	session->exited = true;
 	session->deadline_ns = 0;
-	end_if_all_is_written(session);
+	session_misses(session, MISSING_CLOSE);
+	session_end_if_written(session);
 }
 
 static void trace_start(const struct session *session,
@@ -183,7 +126,7 @@ static void wait_for_process(struct session *session)
 	result = ttrpc_client_call(session->input->sandbox->agent, session_service(), "WaitProcess",
 				   &request.base, 0, on_process_end, session);
 	if (result < 0)
-		fail_vm(session, sys_text(result));
+		session_fail_vm(session, sys_text(result));
 }
 
 static void on_set_up(void *context, const struct ttrpc_reply *reply)
@@ -193,7 +136,7 @@ static void on_set_up(void *context, const struct ttrpc_reply *reply)
 	const Katavm__Agent__V1__StartProcessResponse *process;
 
 	if (!reply->response) {
-		fail_agent(session, "set up the container", reply);
+		session_fail_agent(session, "set up the container", reply);
 		return;
 	}
 	shares_filled(session->input->shares);
@@ -244,7 +187,7 @@ static void send_container(struct session *session)
 	result = ttrpc_client_call(session->input->sandbox->agent, session_service(),
 				   "SetUpSandbox", &request.base, 0, on_set_up, session);
 	if (result < 0)
-		fail_vm(session, sys_text(result));
+		session_fail_vm(session, sys_text(result));
 	else
 		wait_for_process(session); /* answered in the order of what happens */
 }
@@ -266,13 +209,10 @@ static void on_event(struct session *session, const struct vmm_event *event)
 	case VMM_EVENT_CLOSED:
 		if (output && session->open_outputs > 0)
 			session->open_outputs--;
-		end_if_all_is_written(session);
+		session_end_if_written(session);
 		break;
 	case VMM_EVENT_ENDED:
-		if (session->exited)
-			session_finish(session, session->status);
-		else if (!session->done)
-			fail_vm(session, event->text);
+		session_vm_ended(session, event);
 		break;
 	case VMM_EVENT_DISK:
 		session_disks_answered(session->input, event);
@@ -292,37 +232,6 @@ static void take_events(struct session *session)
 }
 
 /* --- the loop --- */
-
-static int earlier(int left_ms, int right_ms)
-{
-	return left_ms < 0 || (right_ms >= 0 && right_ms < left_ms) ? right_ms : left_ms;
-}
-
-static int until(uint64_t deadline_ns)
-{
-	uint64_t now = deadline_ns ? sys_monotonic_ns() : 0;
-
-	if (!deadline_ns)
-		return -1;
-	return deadline_ns <= now ? 0 : (int)((deadline_ns - now) / 1000000 + 1);
-}
-
-static void check_deadlines(struct session *session)
-{
-	char text[120];
-
-	if (session->kill_ns && until(session->kill_ns) == 0) {
-		session->kill_ns = 0;
-		session_signal_process(session, SIGKILL);
-	}
-	if (session->done || !session->deadline_ns || until(session->deadline_ns) > 0)
-		return;
-	(void)snprintf(text, sizeof text, "%s within %u seconds (--timeout)",
-		       session->connected ? "the agent has not answered"
-					  : "the guest has not come up",
-		       session->input->config->timeout_seconds);
-	fail_vm(session, text);
-}
 
 static void say_later(void *context, const char *sentence)
 {
@@ -352,13 +261,11 @@ static void loop(struct session *session)
 			{ .fd = watchdog_fd(&session->watchdog), .events = POLLIN },
 			{ .fd = net_fd(session->input->net), .events = POLLIN },
 		};
-		int timeout = earlier(until(session->deadline_ns), until(session->kill_ns));
-
-		timeout = earlier(timeout, watchdog_timeout_ms(&session->watchdog));
-		(void)SYS(poll, fds, sizeof fds / sizeof fds[0],
-			  earlier(timeout, ttrpc_client_timeout_ms(agent)));
-		if (fds[2].revents)
-			agent_gone = ttrpc_client_process(agent) < 0;
+		(void)SYS(poll, fds, sizeof fds / sizeof fds[0], session_timeout_ms(session));
+		if (fds[2].revents && ttrpc_client_process(agent) < 0) {
+			agent_gone = true;
+			session_misses(session, MISSING_AGENT);
+		}
 		if (fds[3].revents)
 			monitor_process(session->monitor);
 		if (fds[5].revents || (session->new_names && session->started))
@@ -368,7 +275,7 @@ static void loop(struct session *session)
 		take_events(session);
 		session_take_signals(session);
 		if (!session->done)
-			check_deadlines(session);
+			session_check_deadlines(session);
 		if (!session->done)
 			watch_guest(session);
 	}

@@ -29,6 +29,8 @@ static const struct shape {
 	[CONTROL_REMOVE_DISK] = { sizeof(struct control_disk), NO_FDS },
 	[CONTROL_RESIZE_DISK] = { sizeof(struct control_disk), NO_FDS },
 	[CONTROL_DISK_DONE] = { sizeof(struct control_result), NO_FDS },
+	[CONTROL_END_GUEST] = { 0, NO_FDS },
+	[CONTROL_IS_ENDING] = { sizeof(struct control_result), NO_FDS },
 	[CONTROL_STATS_ARE] = { sizeof(struct vmm_device_stats), NO_FDS },
 };
 
@@ -97,6 +99,7 @@ static bool body_is_valid(const struct control_message *message, size_t fd_count
 	case CONTROL_MEMORY_IS:
 	case CONTROL_DUMPED:
 	case CONTROL_DISK_DONE:
+	case CONTROL_IS_ENDING:
 		return message->body.result.code <= 0 &&
 		       is_text(message->body.result.text, sizeof message->body.result.text);
 	case CONTROL_EVENT:
@@ -110,6 +113,7 @@ static bool body_is_valid(const struct control_message *message, size_t fd_count
 	case CONTROL_LISTEN:
 	case CONTROL_STATS:
 	case CONTROL_DUMP_LOG:
+	case CONTROL_END_GUEST:
 	case CONTROL_KINDS:
 		break;
 	}

@@ -27,6 +27,8 @@ enum control_kind {
 	CONTROL_REMOVE_DISK,
 	CONTROL_RESIZE_DISK,
 	CONTROL_DISK_DONE, /* answer to these three */
+	CONTROL_END_GUEST, /* to the VMM */
+	CONTROL_IS_ENDING, /* answer to CONTROL_END_GUEST */
 	CONTROL_KINDS,
 };
 

@@ -347,56 +347,6 @@ int machine_create(const struct vmm_config *config, int kvm_fd, struct io *io,
 	return 0;
 }
 
-/*
- * The end of a VM takes three steps, because a vCPU thread may be waiting for the device thread (a
- * device's reset), which therefore must not wait for it:
- *   a vCPU records the end and posts end_message;
- *   the device thread asks all vCPUs to stop and goes on serving;
- *   the last of them posts stopped_message, and the device thread reports the end.
- */
-static void ask_stop(struct machine *machine)
-{
-	for (unsigned i = 0; i < machine->vcpu_count; i++)
-		vcpu_ask_stop(&machine->vcpus[i]);
-}
-
-static void join_all(struct machine *machine)
-{
-	for (unsigned i = 0; i < machine->vcpu_count; i++)
-		vcpu_join(&machine->vcpus[i]);
-}
-
-static void on_end(struct io_message *message)
-{
-	ask_stop(container_of(message, struct machine, end_message));
-}
-
-static void on_stopped(struct io_message *message)
-{
-	struct machine *machine = container_of(message, struct machine, stopped_message);
-
-	join_all(machine);
-	virtio_vsock_end(machine->vsock); /* goes on in on_streams_ended */
-}
-
-void machine_end(struct machine *machine, enum vmm_end end, const char *text)
-{
-	if (__atomic_exchange_n(&machine->has_ended, true, __ATOMIC_ACQ_REL))
-		return; /* another vCPU was first */
-	machine->end = end;
-	(void)snprintf(machine->end_text, sizeof machine->end_text, "%s", text);
-	machine->end_message.run = on_end;
-	(void)io_post(machine->io, &machine->end_message);
-}
-
-void machine_vcpu_stopped(struct machine *machine)
-{
-	if (__atomic_sub_fetch(&machine->running, 1, __ATOMIC_ACQ_REL) > 0 || !machine->has_ended)
-		return;
-	machine->stopped_message.run = on_stopped;
-	(void)io_post(machine->io, &machine->stopped_message);
-}
-
 int machine_start(struct machine *machine, struct error *err)
 {
 	int r = vcpu_prepare_process(err);
@@ -412,8 +362,7 @@ void machine_destroy(struct machine *machine)
 {
 	if (!machine)
 		return;
-	ask_stop(machine);
-	join_all(machine);
+	machine_stop(machine);
 	for (unsigned i = 0; i < machine->slot_count; i++) {
 		virtio_mmio_destroy(machine->slots[i].mmio);
 		close_fd(&machine->slots[i].irq_fd);

@@ -44,6 +44,8 @@ int machine_resize_disk(struct machine *machine, const char serial[VMM_SERIAL_SI
 /* False: there are not that many devices; *out is untouched. */
 bool machine_device_stats(const struct machine *machine, unsigned index,
 			  struct vmm_device_stats *out);
+/* vmm_end_guest. */
+void machine_end_silent(struct machine *machine);
 /* vmm_set_memory. */
 int machine_set_memory(struct machine *machine, uint64_t memory_mib, struct error *err);
 int machine_dump_log(const struct machine *machine, int fd, struct error *err);

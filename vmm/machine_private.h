@@ -42,6 +42,8 @@ struct machine {
 	enum vmm_end end;
 	char end_text[200];
 	struct io_message end_message, stopped_message;
+	struct io_op silence; /* machine_end_silent: the next look */
+	unsigned silent_ticks;
 };
 
 /* Gives the shares' server guest memory; then each share's device can be made. */
@@ -52,6 +54,10 @@ int machine_grow_shares(struct machine *machine, struct error *err);
 int machine_make_share(struct machine *machine, const struct vmm_config *config, unsigned index,
 		       struct virtio_device **out, struct error *err);
 
+/* machine_end.c */
+
+/* All vCPUs, and waits for them. */
+void machine_stop(struct machine *machine);
 /* Any thread; the first call counts. */
 void machine_end(struct machine *machine, enum vmm_end end, const char *text);
 /* vCPU threads, last. */

@@ -35,7 +35,8 @@ int question_late_answer(struct vmm *vmm, const struct control_message *message,
 	struct awaited *awaited = message->number ? find_awaited(vmm, message->number) : NULL;
 
 	if (message->kind != CONTROL_DUMPED && message->kind != CONTROL_STATS_ARE &&
-	    message->kind != CONTROL_MEMORY_IS && message->kind != CONTROL_DISK_DONE)
+	    message->kind != CONTROL_MEMORY_IS && message->kind != CONTROL_DISK_DONE &&
+	    message->kind != CONTROL_IS_ENDING)
 		return -EPROTO;
 	if (!awaited || message->kind != CONTROL_DISK_DONE)
 		return 0;
@@ -161,6 +162,13 @@ int vmm_set_memory(struct vmm *vmm, uint64_t memory_mib, struct error *err)
 	if (r == 0 && message.body.result.code < 0)
 		r = error_set(err, message.body.result.code, "%s", message.body.result.text);
 	return r;
+}
+
+int vmm_end_guest(struct vmm *vmm, struct error *err)
+{
+	struct control_message message = { .kind = CONTROL_END_GUEST };
+
+	return ask(vmm, &message, NULL, CONTROL_IS_ENDING, "end", err);
 }
 
 static int ask_disk(struct vmm *vmm, enum vmm_disk_change change, const struct vmm_disk *disk,

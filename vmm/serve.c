@@ -120,6 +120,12 @@ static void serve_disk(const struct server *server, const struct control_message
 	(void)control_send(server->socket, &answer, NULL, 0);
 }
 
+static void end_guest(const struct server *server, uint32_t number)
+{
+	machine_end_silent(server->machine);
+	send_result(server->socket, CONTROL_IS_ENDING, number, 0, "");
+}
+
 /* A port that cannot be bound is refused to the guest, whose owner then sees it never connected. */
 static void handle(struct server *server, const struct control_message *message, int *fd)
 {
@@ -136,6 +142,8 @@ static void handle(struct server *server, const struct control_message *message,
 		send_stats(server, message->number, message->body.device);
 	else if (message->kind == CONTROL_MEMORY)
 		set_memory(server, message->number, message->body.memory_mib);
+	else if (message->kind == CONTROL_END_GUEST)
+		end_guest(server, message->number);
 	else if (message->kind == CONTROL_ADD_DISK || message->kind == CONTROL_REMOVE_DISK ||
 		 message->kind == CONTROL_RESIZE_DISK)
 		serve_disk(server, message, message->kind == CONTROL_ADD_DISK ? *fd : -1);

@@ -102,6 +102,7 @@ enum vmm_end { /* why the VM is no more; its process stays for vmm_dump_log unti
 	       VMM_END_REBOOT,
 	       VMM_END_PANIC,
 	       VMM_END_TRIPLE_FAULT,
+	       VMM_END_ASKED,  /* vmm_end_guest */
 	       VMM_END_ERROR,  /* the VMM could not go on: text says at what */
 	       VMM_END_KILLED, /* the process died without a word: text names the signal or status
 				*/
@@ -245,6 +246,12 @@ int vmm_write_stats(struct vmm *vmm, int fd, struct error *err);
  * have looked for late devices. Blocks as vmm_dump_log does. -ENOSPC: more than memory_max_mib, or
  * RAM cannot grow because it is of large pages. */
 int vmm_set_memory(struct vmm *vmm, uint64_t memory_mib, struct error *err);
+
+/* For a guest that ought to have ended and does not: it is stopped once it was silent for two
+ * seconds in all, in which nothing that it sent was still to be written. VMM_EVENT_ENDED follows
+ * when everything is written, which may last as long as the readers like. Blocks as vmm_dump_log
+ * does. */
+int vmm_end_guest(struct vmm *vmm, struct error *err);
 
 /* Process id of the VMM, for cgroups and for looking at its memory. */
 pid_t vmm_pid(const struct vmm *vmm);

@@ -352,6 +352,7 @@ VSOCK_TEST(slow_reader_fills_the_buffer_and_no_more)
 	make_pipe(p);
 	pipe_size = (uint32_t)fcntl(p[1], F_GETPIPE_SZ);
 	connect_guest(p[1], VSOCK_WRITE);
+	cr_assert_not(virtio_vsock_is_writing(device));
 	while (sent < pipe_size + BUFFER / 2) { /* more than the pipe takes */
 		while (sent + sizeof big > BUFFER + forwarded)
 			forwarded = expect(CREDIT_UPDATE).fwd_cnt;
@@ -366,6 +367,7 @@ VSOCK_TEST(slow_reader_fills_the_buffer_and_no_more)
 	while (op == CREDIT_UPDATE);
 	cr_assert_eq(op, RST);
 	cr_assert_eq(closed_count, 0, "closed only when all is written");
+	cr_assert(virtio_vsock_is_writing(device));
 	while (got < sent) {
 		long n = guest_read_fd(&guest, p[0], big, sizeof big);
 
@@ -375,6 +377,7 @@ VSOCK_TEST(slow_reader_fills_the_buffer_and_no_more)
 		got += (size_t)n;
 	}
 	turn_until_closed();
+	cr_assert_not(virtio_vsock_is_writing(device));
 	cr_assert_eq(closed_error, 0);
 	close(p[0]);
 }

@@ -93,3 +93,10 @@ gone() { # the host tears a VM down after its katavm has ended
 	return 1
 }
 check "nothing of it is left" gone
+
+start --stop-timeout 2
+kill -STOP "$vmm"
+kill -TERM "$pid"
+expect_status "one that is to stop and stands still is ended, too" 137 end
+check "and that is said" grep -q 'has not ended 10 seconds after SIGKILL' errors
+check "nothing of it is left, either" gone
