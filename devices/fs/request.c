@@ -126,10 +126,11 @@ static int run(struct fs *fs, struct fs_call *call, const struct row *row)
 /* What the guest has changed in it meanwhile is judged anew. */
 static int run_again(struct fs_call *call)
 {
+	const struct row *row = row_of(call->in.opcode);
 	int r;
 
 	call->chain.read_position = sizeof call->in;
-	r = run(call->fs, call, row_of(call->in.opcode));
+	r = row ? run(call->fs, call, row) : -ENOSYS;
 	return r == FS_LATER ? -EAGAIN : r;
 }
 
