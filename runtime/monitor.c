@@ -280,7 +280,7 @@ void monitor_close(struct monitor *monitor)
 static int limit(int fd, int timeout_ms)
 {
 	const struct timeval time = { .tv_sec = timeout_ms / 1000,
-				      .tv_usec = timeout_ms % 1000 * 1000 };
+				      .tv_usec = timeout_ms % 1000 * 1000L };
 	int r = (int)SYS(setsockopt, fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time);
 
 	return r < 0 ? r : (int)SYS(setsockopt, fd, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time);

@@ -384,9 +384,13 @@ void session_disks_resize(void *context, struct monitor_request *request,
 	char serial[VMM_SERIAL_SIZE];
 	struct error err = { 0 };
 	struct sandbox_disk *disk = find_idle(input->sandbox, text_of(parameters, "name"), &err);
-	int r = disk ? 0 : err.code;
+	int r = 0;
 
-	if (r == 0 && json_object_object_get_ex(parameters, "bytes", &bytes))
+	if (!disk) {
+		monitor_refuse(request, &err);
+		return;
+	}
+	if (json_object_object_get_ex(parameters, "bytes", &bytes))
 		r = disk_file_grow(&disk->file, json_object_get_uint64(bytes), &err);
 	if (r == 0) {
 		serial_of(disk, serial);

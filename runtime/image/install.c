@@ -157,7 +157,7 @@ int install_image(const struct store *store, const struct install *install,
 	own_fd held = -1;
 	int r = provide(store, install, source, progress, &plan, layers, err);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	r = store_lock(store, false, &held, err);
 	if (r == 0)

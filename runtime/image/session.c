@@ -29,6 +29,7 @@ bool session_is_loopback(const char *host)
 
 /* Plain HTTP goes to this machine only, wherever a redirect or a name leads. The address is that of
  * the connection, before anything is sent on it. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): the library's type of callback */
 static int check_peer(void *easy, char *address, char *own_address, int port, int own_port)
 {
 	const struct lib_curl *curl = lib_curl(NULL);
