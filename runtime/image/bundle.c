@@ -154,8 +154,8 @@ static int later_content(void *context, const void *data, size_t size)
 	return sys_pwrite_all(member->file, data, size, member->have - size);
 }
 
-/* Standard input cannot be read twice: it is kept in an unnamed file. */
-static int spool_input(const struct store *store, int *out, struct error *err)
+/* What cannot be read twice is kept in an unnamed file. */
+static int spool(const struct store *store, int from, const char *what, int *out, struct error *err)
 {
 	own_fd fd = (int)SYS(openat, store->tmp_fd, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
 	own_mem char *chunk = malloc(KEEP_MEMBER);
@@ -164,14 +164,35 @@ static int spool_input(const struct store *store, int *out, struct error *err)
 
 	if (r >= 0)
 		r = chunk ? 0 : -ENOMEM;
-	while (r >= 0 && (n = SYS_RETRY(read, STDIN_FILENO, chunk, KEEP_MEMBER)) > 0)
+	while (r >= 0 && (n = SYS_RETRY(read, from, chunk, KEEP_MEMBER)) > 0)
 		r = sys_write_all(fd, chunk, (size_t)n);
 	if (r >= 0 && n < 0)
 		r = (int)n;
 	if (r < 0)
-		return error_set(err, r, "read the archive from standard input: %s", sys_text(r));
+		return error_set(err, r, "read the archive from %s: %s", what, sys_text(r));
 	*out = take_fd(&fd);
 	return 0;
+}
+
+static int open_archive(const struct store *store, const char *path, int *out, struct error *err)
+{
+	own_fd fd = -EBADF;
+
+	if (strcmp(path, "-") == 0)
+		return spool(store, STDIN_FILENO, "standard input", out, err);
+	fd = (int)SYS(openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return error_set(err, fd, "open %s: %s", path, sys_text(fd));
+	if (SYS(lseek, fd, 0, SEEK_CUR) == -ESPIPE)
+		return spool(store, fd, path, out, err);
+	*out = take_fd(&fd);
+	return 0;
+}
+
+static int open_folder(const char *path, int *out, struct error *err)
+{
+	*out = (int)SYS(openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
+	return *out < 0 ? error_set(err, *out, "open %s: %s", path, sys_text(*out)) : 0;
 }
 
 int bundle_open(const struct store *store, const char *path, bool is_archive, struct bundle *out,
@@ -179,15 +200,9 @@ int bundle_open(const struct store *store, const char *path, bool is_archive, st
 {
 	struct bundle bundle = { .fd = -1, .is_archive = is_archive, .store = store };
 	struct pass pass = { .bundle = &bundle, .is_first = true };
-	int r = 0;
+	int r = is_archive ? open_archive(store, path, &bundle.fd, err)
+			   : open_folder(path, &bundle.fd, err);
 
-	if (strcmp(path, "-") == 0 && is_archive)
-		r = spool_input(store, &bundle.fd, err);
-	else
-		bundle.fd = (int)SYS(openat, AT_FDCWD, path,
-				     O_RDONLY | O_CLOEXEC | (is_archive ? 0 : O_DIRECTORY));
-	if (r == 0 && bundle.fd < 0)
-		r = error_set(err, bundle.fd, "open %s: %s", path, sys_text(bundle.fd));
 	if (r == 0 && is_archive)
 		r = archive_read(
 		    bundle.fd, &(struct archive_reader){ first_entry, first_content, &pass }, err);

@@ -12,7 +12,7 @@ struct bundle {
 	size_t member_count;
 };
 
-/* path "-" is standard input, an archive. */
+/* path "-" is standard input, an archive; of a pipe a copy is made in the store. */
 int bundle_open(const struct store *store, const char *path, bool is_archive, struct bundle *out,
 		struct error *err);
 void bundle_close(struct bundle *bundle);

@@ -58,6 +58,7 @@ expect_failure "a link out of a layout is not followed" 1 'read blobs/sha256/' k
 # load, from a file and from a pipe.
 fresh
 expect_output "load -i" "Loaded image: example.com/team/app:v2" katavm load -q -i big.docker.tar
+expect_output "load -i of a pipe" "Loaded image: example.com/team/app:v2" katavm load -q -i <(cat big.docker.tar)
 expect_output "load from a pipe" "Loaded image: example.com/team/app:v2" \
 	sh -c 'katavm --root "$0" load <big.docker.tar.gz 2>/dev/null' "$root"
 expect_output "load -t gives a name" "Loaded image: mine:3" katavm load -q -t mine:3 -i big.oci.tar
