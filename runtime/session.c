@@ -33,21 +33,15 @@ const ProtobufCServiceDescriptor *session_service(void)
 	return &katavm__agent__v1__agent__descriptor;
 }
 
-/* What a guest or its VMM has a part in is made printable before. */
 void session_say(const struct session *session, const char *text)
 {
-	/* in raw mode a line feed alone does not return to the line's start */
-	(void)fprintf(stderr, "katavm: %s%s", text,
-		      session->terminal.watch_fd >= 0 ? "\r\n" : "\n");
-}
-
-static void say_of_guest(const struct session *session, const char *text)
-{
-	char line[640];
+	char line[SESSION_LINE_MAX];
 
 	(void)snprintf(line, sizeof line, "%s", text);
-	text_make_printable(line);
-	session_say(session, line);
+	text_make_printable(line); /* a guest and its VMM have a part in some */
+	/* in raw mode a line feed alone does not return to the line's start */
+	(void)fprintf(stderr, "katavm: %s%s", line,
+		      session->terminal.watch_fd >= 0 ? "\r\n" : "\n");
 }
 
 void session_finish(struct session *session, int status)
@@ -148,8 +142,8 @@ static void on_set_up(void *context, const struct ttrpc_reply *reply)
 		return;
 	}
 	if (process->exec_errno != 0) {
-		say_of_guest(session,
-			     *process->message ? process->message : "the command did not start");
+		session_say(session,
+			    *process->message ? process->message : "the command did not start");
 		session_finish(session, status_of_exec(process->exec_errno));
 		return;
 	}

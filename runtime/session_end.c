@@ -6,7 +6,6 @@
  */
 #include "base/own.h"
 #include "base/sys.h"
-#include "base/text.h"
 #include "runtime/session_private.h"
 #include "runtime/state.h"
 
@@ -26,7 +25,7 @@ static const char *const missed[] = {
 static void keep_boot_log(struct session *session)
 {
 	const char *id = session->input->config->id;
-	char path[PATH_MAX], line[PATH_MAX + 80];
+	char path[PATH_MAX], line[SESSION_LINE_MAX];
 	struct error err;
 	own_fd fd = -1;
 
@@ -48,7 +47,6 @@ void session_fail_vm(struct session *session, const char *text)
 	(void)snprintf(
 	    line, sizeof line, "%s: %s",
 	    session->started ? "the VM ended under the container" : "the VM did not start", text);
-	text_make_printable(line);
 	session_say(session, line);
 	keep_boot_log(session);
 	session_finish(session, SESSION_FAILED);
@@ -63,7 +61,6 @@ void session_fail_agent(struct session *session, const char *step, const struct 
 	if (reply->error < 0) /* the VM's own end comes with a better reason */
 		return;
 	(void)snprintf(line, sizeof line, "%s: %.500s", step, reply->text);
-	text_make_printable(line);
 	session_say(session, line);
 	session_finish(session, SESSION_FAILED);
 }

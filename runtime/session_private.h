@@ -4,6 +4,7 @@
 #include "runtime/session.h"
 #include "runtime/terminal.h"
 #include "runtime/watchdog.h"
+#include <limits.h>
 
 /* Shared by the files of a session; nobody else includes it.
  *   session.c          the loop, the agent's answers, the VM's events
@@ -37,7 +38,8 @@ struct session {
 
 const ProtobufCServiceDescriptor *session_service(void);
 
-/* A line for the user. */
+/* A line for the user. Whatever it quotes, it moves no cursor. */
+enum { SESSION_LINE_MAX = PATH_MAX + 80 };
 void session_say(const struct session *session, const char *text);
 
 /* The loop ends with this exit status. */

@@ -201,9 +201,6 @@ int session_refusal(const struct session *session, const char *what, long code, 
 	    json_object_is_type(json_object_array_get_idx(errors, 0), json_type_object))
 		(void)document_text(&document, json_object_array_get_idx(errors, 0), "message",
 				    &said);
-	for (const char *at = said; at && *at; at++) /* goes to a terminal */
-		if ((unsigned char)*at < ' ' || *at == 0x7f)
-			said = NULL;
 	if (code == 404)
 		return error_set(err, -ENOENT, "%s has no %s", session->registry, what);
 	if (code == 401 || code == 403)
@@ -222,11 +219,9 @@ int session_refusal(const struct session *session, const char *what, long code, 
 			 session->registry, code, what, said ? ": " : "", said ? said : "");
 }
 
-const char *session_reason(const struct session *session, CURLcode code, struct response *response)
+const char *session_reason(const struct session *session, CURLcode code,
+			   const struct response *response)
 {
-	for (char *at = response->said; *at; at++)
-		if ((unsigned char)*at < ' ' || (unsigned char)*at > '~')
-			*at = '?';
 	if (code == CURLE_ABORTED_BY_CALLBACK)
 		return "it leads to plain HTTP on another machine";
 	return response->said[0] ? response->said : session->curl->easy_strerror(code);

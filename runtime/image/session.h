@@ -59,8 +59,9 @@ int session_login(struct session *session, const char *text, struct error *err);
 int session_refusal(const struct session *session, const char *what, long code, const char *body,
 		    size_t size, struct error *err);
 
-/* Why no answer came, in words that a terminal can bear. */
-const char *session_reason(const struct session *session, CURLcode code, struct response *response);
+/* Why no answer came; for a struct error, as the words may be a registry's. */
+const char *session_reason(const struct session *session, CURLcode code,
+			   const struct response *response);
 
 /* Is it worth another try? */
 bool session_is_transient(CURLcode code, long status);
